@@ -1,0 +1,33 @@
+"""Where things lie on this machine. Everything that is written at run time lies below one data directory."""
+
+import os
+from pathlib import Path
+
+__all__ = ["cache_dir", "data_dir", "reports_port", "store_root"]
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def data_dir() -> Path:
+    """The data directory: `FT_DATA_DIR`; else `data/` of the checkout, or of the working directory where
+    the package is installed as a library. Holds `incoming/`, `store/` and `cache/`."""
+    given = os.environ.get("FT_DATA_DIR")
+    if given:
+        return Path(given).expanduser().resolve()
+    home = PROJECT if (PROJECT / "workspace.yaml").is_file() else Path.cwd()
+    return home / "data"
+
+
+def store_root() -> str:
+    """Root of the artifact store: `FT_STORE` (a path or any fsspec URL), else `<data directory>/store`."""
+    return os.environ.get("FT_STORE") or str(data_dir() / "store")
+
+
+def cache_dir() -> Path:
+    """Downloads and local copies: may be deleted at any time, is filled again from the sources."""
+    return data_dir() / "cache"
+
+
+def reports_port() -> int:
+    """Port on 127.0.0.1 at which `python -m ft_assets reports` shows the reports."""
+    return int(os.environ.get("FT_REPORTS_PORT", "3001"))

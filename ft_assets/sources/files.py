@@ -1,0 +1,82 @@
+"""Local files: a path, or a pattern with `*`, `?`, `[…]` and `**`."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import itertools
+import re
+from pathlib import Path
+
+from ft_assets.errors import UserError
+
+__all__ = ["find_files", "is_local", "local_path"]
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def is_local(source: str) -> bool:
+    """Whether a source is a path or pattern of this machine (`file://` is one, too)."""
+    return not _URL.match(source) or source.startswith(("file://", "local://"))
+
+
+def local_path(source: str, base: Path) -> Path:
+    """The path that a local source means; relative ones start at `base`."""
+    text = source.removeprefix("file://").removeprefix("local://")
+    return base / Path(text).expanduser()
+
+
+def find_files(source: str, base: Path) -> list[tuple[Path, str]]:
+    """The files of a path or pattern, sorted by name, each with its name relative to the pattern's fixed
+    part.
+
+    Hidden files are left out, as in the shell.
+
+    Raises:
+        UserError: there is none, or it is a folder.
+    """
+    path = local_path(source, base)
+    if path.is_file():
+        return [(path, path.name)]
+    if path.is_dir():
+        raise UserError(
+            f"source '{source}' is a folder",
+            where=str(path),
+            do=f"name its files, for example {source.rstrip('/')}/*.csv",
+        )
+    if not glob.has_magic(str(path)):
+        raise _missing(source, path)
+    fixed = list(itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+    folder, pattern = Path(*fixed), "/".join(path.parts[len(fixed) :])
+    found = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 - Path.glob finds hidden files
+    names = sorted(Path(name).as_posix() for name in found if (folder / name).is_file())
+    if not names:
+        raise UserError(
+            f"no file matches '{source}'",
+            where=f"{folder} {'holds ' + _some(folder) if folder.is_dir() else 'does not exist'}",
+            do="correct the pattern, or put the files there",
+        )
+    return [(folder / name, name) for name in names]
+
+
+def _missing(source: str, path: Path) -> UserError:
+    folder = path.parent
+    if not folder.is_dir():
+        return UserError(
+            f"source '{source}' does not exist",
+            where=f"there is no folder {folder}",
+            do="correct the path (relative ones start at the data folder), or put the file there",
+        )
+    names = [entry.name for entry in folder.iterdir()]
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return UserError(
+        f"source '{source}' does not exist",
+        where=f"{folder} holds {_some(folder)}",
+        do=f"did you mean '{near[0]}'?" if near else "correct the path, or put the file there",
+    )
+
+
+def _some(folder: Path) -> str:
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return (", ".join(names[:5]) + more) or "nothing"

@@ -1,0 +1,188 @@
+"""`hf://`: the real client against a hub of our own on 127.0.0.1."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+
+from ft_assets.errors import UserError
+from ft_assets.sources import resolve, resolve_model
+from ft_assets_tests.web import Web, serve
+
+COMMIT = "a" * 40
+MODEL = {
+    "config.json": b'{"model_type": "bert"}',
+    "model.safetensors": b"weights" * 1000,
+    "pytorch_model.bin": b"pickled",
+    "1_Pooling/config.json": b"{}",
+}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch):
+    """A hub with nothing in it; `HF_ENDPOINT` names it."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serve() as web:
+        monkeypatch.setenv("HF_ENDPOINT", web.url)
+        yield web
+
+
+def put(hub: Web, name: str, files: dict[str, bytes], revision: str = "main", commit: str = COMMIT) -> None:
+    """Puts a repository on the hub, as the parts of its interface that the client uses."""
+    kind, repo = (
+        ("datasets", name.removeprefix("datasets/")) if name.startswith("datasets/") else ("models", name)
+    )
+    info = {"id": repo, "sha": commit, "private": False, "tags": [], "downloads": 0}
+    info["siblings"] = [{"rfilename": file} for file in files]
+    tree = [
+        {"type": "file", "path": file, "oid": "0" * 40, "size": len(data)} for file, data in files.items()
+    ]
+    for path, answer in {
+        f"/api/{kind}/{repo}/revision/{revision}": info,
+        f"/api/{kind}/{repo}/revision/{commit}": info,
+        f"/api/{kind}/{repo}/tree/{commit}": tree,
+    }.items():
+        hub.pages[path] = json.dumps(answer).encode()
+        hub.headers[path] = {"Content-Type": "application/json"}
+    for file, data in files.items():
+        path = f"/{name}/resolve/{commit}/{file}"
+        hub.pages[path] = data
+        hub.headers[path] = {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": commit}
+
+
+def downloads(hub: Web) -> list[str]:
+    return sorted(
+        line.split(f"{COMMIT}/")[1] for line in hub.asked if line.startswith("GET") and "/resolve/" in line
+    )
+
+
+def disconnect(hub: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens at the discard port
+
+
+def test_a_model_is_fetched_without_its_pickled_weights(hub: Web, tmp_path: Path) -> None:
+    put(hub, "org/model", MODEL)
+    folder = resolve_model(f"hf://org/model@{COMMIT}", cache=tmp_path, base=tmp_path)
+    assert (folder / "model.safetensors").read_bytes() == MODEL["model.safetensors"]
+    present = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    assert present == downloads(hub) == ["1_Pooling/config.json", "config.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize("revision", [COMMIT, "v1.0", "refs%2Fpr%2F1"])
+def test_the_second_time_needs_no_network(
+    hub: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str
+) -> None:
+    put(hub, "org/model", MODEL, revision)
+    source = f"hf://org/model@{revision}"
+    first = resolve_model(source, cache=tmp_path, base=tmp_path)
+    disconnect(hub, monkeypatch)
+    assert resolve_model(source, cache=tmp_path, base=tmp_path) == first
+
+
+def test_a_commit_is_not_asked_for_twice(hub: Web, tmp_path: Path) -> None:
+    put(hub, "org/model", MODEL)
+    resolve_model(f"hf://org/model@{COMMIT}", cache=tmp_path, base=tmp_path)
+    asked = len(hub.asked)
+    resolve_model(f"hf://org/model@{COMMIT}", cache=tmp_path, base=tmp_path)
+    assert len(hub.asked) == asked
+
+
+def test_a_branch_that_moved_is_followed(hub: Web, tmp_path: Path) -> None:
+    put(hub, "org/model", MODEL)
+    resolve_model("hf://org/model@main", cache=tmp_path, base=tmp_path)
+    put(hub, "org/model", MODEL | {"model.safetensors": b"new"}, commit="b" * 40)
+    folder = resolve_model("hf://org/model@main", cache=tmp_path, base=tmp_path)
+    assert (folder / "model.safetensors").read_bytes() == b"new"
+
+
+def test_a_damaged_copy_is_fetched_again(hub: Web, tmp_path: Path) -> None:
+    put(hub, "org/model", MODEL)
+    folder = resolve_model(f"hf://org/model@{COMMIT}", cache=tmp_path, base=tmp_path)
+    (folder / "model.safetensors").write_bytes(b"w")
+    folder = resolve_model(f"hf://org/model@{COMMIT}", cache=tmp_path, base=tmp_path)
+    assert (folder / "model.safetensors").read_bytes() == MODEL["model.safetensors"]
+
+
+def test_a_revision_is_wanted(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="names no revision") as error:
+        resolve_model("hf://org/model", cache=tmp_path, base=tmp_path)
+    assert "pin it by the commit hash" in error.value.do
+
+
+@pytest.mark.parametrize(
+    "code, what",
+    [
+        ("RevisionNotFound", "has no revision 'v9'"),
+        ("RepoNotFound", "there is no model 'org/model', or it is private"),
+        ("GatedRepo", "org/model is gated"),
+    ],
+)
+def test_what_the_hub_does_not_have(hub: Web, tmp_path: Path, code: str, what: str) -> None:
+    path = "/api/models/org/model/revision/v9"
+    hub.status[path] = 403 if code == "GatedRepo" else 404
+    hub.headers[path] = {"X-Error-Code": code}
+    with pytest.raises(UserError, match=what) as error:
+        resolve_model("hf://org/model@v9", cache=tmp_path, base=tmp_path)
+    assert error.value.do
+
+
+def test_no_network_says_what_to_do(hub: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disconnect(hub, monkeypatch)
+    with pytest.raises(UserError, match="cannot be fetched") as error:
+        resolve_model("hf://org/model@main", cache=tmp_path, base=tmp_path)
+    assert "127.0.0.1:9" in error.value.where
+    assert "make fetch" in error.value.do
+
+
+def test_pickled_weights_only_is_said_before_anything_is_fetched(hub: Web, tmp_path: Path) -> None:
+    put(hub, "org/model", {"config.json": b"{}", "pytorch_model.bin": b"x"})
+    with pytest.raises(UserError, match=r"only pickled ones \(pytorch_model.bin\)"):
+        resolve_model("hf://org/model@main", cache=tmp_path, base=tmp_path)
+    assert downloads(hub) == []
+
+
+def test_a_model_with_code_of_its_own_is_refused(hub: Web, tmp_path: Path) -> None:
+    put(
+        hub,
+        "org/model",
+        MODEL | {"config.json": b'{"auto_map": {"AutoModel": "own.Model"}}', "own.py": b"boom()"},
+    )
+    with pytest.raises(UserError, match="needs code of its own"):
+        resolve_model("hf://org/model@main", cache=tmp_path, base=tmp_path)
+
+
+def test_one_file_of_a_data_set(hub: Web, tmp_path: Path) -> None:
+    put(hub, "datasets/org/reviews", {"data/train.csv": b"a,b", "data/test.csv": b"c", "README.md": b""})
+    (found,) = resolve(f"hf://datasets/org/reviews@{COMMIT}/data/train.csv", cache=tmp_path, base=tmp_path)
+    assert (found.name, found.path.read_bytes()) == ("train.csv", b"a,b")
+    assert downloads(hub) == ["data/train.csv"]
+
+
+def test_a_folder_of_a_data_set(hub: Web, tmp_path: Path) -> None:
+    put(hub, "datasets/org/reviews", {"data/train.csv": b"a,b", "data/test.csv": b"c", "README.md": b""})
+    found = resolve("hf://datasets/org/reviews@main/data", cache=tmp_path, base=tmp_path)
+    assert [file.name for file in found] == ["test.csv", "train.csv"]
+
+
+def test_a_path_that_the_repository_does_not_have(hub: Web, tmp_path: Path) -> None:
+    put(hub, "datasets/org/reviews", {"data/train.csv": b"a,b"})
+    with pytest.raises(UserError, match=r"has no 'data/trian\.csv'") as error:
+        resolve("hf://datasets/org/reviews@main/data/trian.csv", cache=tmp_path, base=tmp_path)
+    assert "data/train.csv" in error.value.where
+
+
+def test_an_interrupted_download_is_gone_on_with(hub: Web, tmp_path: Path) -> None:
+    put(hub, "org/model", MODEL)
+    weights = f"/org/model/resolve/{COMMIT}/model.safetensors"
+    data = hub.pages.pop(weights)
+    with pytest.raises(UserError):
+        resolve_model(f"hf://org/model@{COMMIT}", cache=tmp_path, base=tmp_path)
+    hub.pages[weights] = data
+    folder = resolve_model(f"hf://org/model@{COMMIT}", cache=tmp_path, base=tmp_path)
+    assert (folder / "model.safetensors").read_bytes() == data
