@@ -1,0 +1,241 @@
+"""Settings of the data layer: where rows come from, how they are cleaned, labelled and split, what must hold.
+
+Here: small pydantic models that the code location loads at start, so nothing but pydantic is imported.
+Not here: reading, cleaning, splitting (the modules named after them).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from ft_assets.config import StrictModel
+
+__all__ = [
+    "CleaningConfig",
+    "ColumnRef",
+    "ColumnsConfig",
+    "ContractsConfig",
+    "LabelsConfig",
+    "SourceConfig",
+    "SplitsConfig",
+    "Threshold",
+]
+
+FileFormat = Literal["csv", "tsv", "jsonl", "parquet"]
+
+
+def _as_text(value: Any) -> Any:
+    """YAML reads `1` as a number and `no` as false; only the first still has its own spelling."""
+    if isinstance(value, bool):
+        raise ValueError(f"YAML reads this word as {str(value).lower()}: put it in quotes")
+    return str(value) if isinstance(value, int | float) else value
+
+
+LabelName = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
+RawLabel = Annotated[str, BeforeValidator(_as_text)]
+
+
+class SourceConfig(StrictModel):
+    """One place that rows come from: files, or a Python function that yields mappings."""
+
+    path: str | None = None
+    """File, glob, `pypi://…`, `hf://…` or another URL that `ft_assets.sources` resolves."""
+    function: str | None = None
+    """`module:function`: a function without arguments that yields one mapping a row."""
+    format: FileFormat | None = None
+    """csv, tsv, jsonl or parquet; from the file's ending when not given."""
+    encoding: str = "utf-8"
+    """Text encoding of csv, tsv and jsonl files (a Python codec name)."""
+    columns: list[str] | None = None
+    """Column names of a csv or tsv file that has no header line; the first line is a row then."""
+    delimiter: str | None = None
+    """Field separator of csv and tsv files, one character; comma for csv and tab for tsv when not given."""
+    quoting: Literal["double", "none"] | None = None
+    """double: fields may stand in double quotes (RFC 4180); none: a quote is a character like any other.
+    When not given: double for csv, none for tsv (IANA text/tab-separated-values has no quoting)."""
+    name: str = "default"
+    """Part of every example_id: keep it when files move or are renamed. Sources may share a name."""
+
+    @model_validator(mode="after")
+    def _one_of_path_and_function(self) -> SourceConfig:
+        if (self.path is None) == (self.function is None):
+            raise ValueError("give exactly one of 'path' and 'function'")
+        return self
+
+    @field_validator("function")
+    @classmethod
+    def _function_is_named_in_full(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\w.]+:\w+", value):
+            raise ValueError("expected 'module:function', for example 'my_package.rows:load'")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, value: str) -> str:
+        try:
+            info = codecs.lookup(value)
+        except LookupError:
+            raise ValueError(f"unknown encoding '{value}': try utf-8, latin-1, cp1252 or utf-16") from None
+        if not getattr(info, "_is_text_encoding", True):
+            raise ValueError(f"'{value}' is not a text encoding: try utf-8, latin-1, cp1252 or utf-16")
+        return value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _delimiter_is_one_character(cls, value: str | None) -> str | None:
+        if value is not None and (len(value) != 1 or value in '\r\n"'):
+            raise ValueError("expected one character that is neither a line end nor a double quote")
+        return value
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_are_distinct(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and (not value or len(set(value)) != len(value)):
+            raise ValueError("expected at least one name, each only once")
+        return value
+
+
+class ColumnRef(StrictModel):
+    """A column, and the part of its value that is meant."""
+
+    column: str
+    """Name of the column."""
+    pattern: str | None = None
+    """Regular expression searched in the value: its one group counts, or the whole match when it has none."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_compiles(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                groups = re.compile(value).groups
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from None
+            if groups > 1:
+                raise ValueError(f"has {groups} groups, expected one or none: write (?:…) for the others")
+        return value
+
+
+class ColumnsConfig(StrictModel):
+    """Which columns of the sources hold what."""
+
+    text: str = "text"
+    """Column with the text."""
+    label: str = "label"
+    """Column with the label, or with the number that `labels.thresholds` turns into one."""
+    group: str | ColumnRef | None = None
+    """What belongs together (author, thread, product) and may not be split apart; null: nothing does."""
+
+
+class CleaningConfig(StrictModel):
+    """What is repaired in a text, and which texts are refused."""
+
+    repair_encoding: bool = True
+    """Repair text that was decoded with the wrong encoding (ftfy), only in rows that look like it."""
+    unicode_form: Literal["NFC", "NFKC"] = "NFC"
+    """Unicode normal form (UAX 15); NFC keeps what the writer saw, NFKC folds ligatures, too."""
+    collapse_whitespace: bool = True
+    """Turn each run of white space, line ends included, into one space. Ends are stripped in any case."""
+    min_chars: int = Field(default=1, ge=1)
+    """Shortest text, in characters after cleaning."""
+    max_chars: int = Field(default=20_000, ge=1)
+    """Longest text, in characters after cleaning: some 5,000 tokens, ten times a usual encoder's window."""
+
+    @model_validator(mode="after")
+    def _limits_leave_room(self) -> CleaningConfig:
+        if self.min_chars > self.max_chars:
+            raise ValueError(f"min_chars ({self.min_chars}) is above max_chars ({self.max_chars})")
+        return self
+
+
+class Threshold(StrictModel):
+    """A label for the numbers above and/or below a bound; without bounds, for all that is left."""
+
+    label: LabelName
+    """The label given."""
+    above: float | None = None
+    """Exclusive lower bound, in units of the label column."""
+    below: float | None = None
+    """Exclusive upper bound, in units of the label column."""
+
+    @model_validator(mode="after")
+    def _bounds_leave_room(self) -> Threshold:
+        if self.above is not None and self.below is not None and self.above >= self.below:
+            raise ValueError(f"no number is above {self.above} and below {self.below}")
+        return self
+
+
+class LabelsConfig(StrictModel):
+    """How the raw label becomes one of the task's labels: exactly one of `names`, `map`, `thresholds`.
+
+    A plain list in the YAML (`labels: [a, b]`) means `names`.
+    """
+
+    names: list[LabelName] | None = None
+    """The labels, as they stand in the data."""
+    map: dict[RawLabel, LabelName] | None = None
+    """Raw value → label; raw values that are not listed are refused."""
+    thresholds: list[Threshold] | None = None
+    """Rules for a number, first match wins; a last rule without bounds takes all that is left."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_list_means_names(cls, values: Any) -> Any:
+        return {"names": values} if isinstance(values, list) else values
+
+    @model_validator(mode="after")
+    def _one_way_and_two_labels(self) -> LabelsConfig:
+        given = [key for key in ("names", "map", "thresholds") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of 'names', 'map' and 'thresholds', not {given or 'none'}")
+        for key, values in (("names", self.names), ("map", self.map)):
+            if values is not None and len({value.strip() for value in values}) != len(values):
+                raise ValueError(f"'{key}' has a value twice (white space around it does not count)")
+        for rule in (self.thresholds or [])[:-1]:
+            if rule.above is None and rule.below is None:
+                raise ValueError(f"the rule for '{rule.label}' has no bound and is not the last one")
+        if len(self.label_names()) < 2:
+            raise ValueError("a classification needs at least two labels")
+        return self
+
+    def label_names(self) -> list[str]:
+        """The task's labels in the model's order: `names` as given, else by first appearance."""
+        if self.names is not None:
+            return list(self.names)
+        if self.map is not None:
+            return list(dict.fromkeys(self.map.values()))
+        return list(dict.fromkeys(rule.label for rule in self.thresholds or []))
+
+
+class SplitsConfig(StrictModel):
+    """Shares of the splits. The split of a cluster is a pure function of these and the cluster's key."""
+
+    validation: float = Field(default=0.15, gt=0, lt=1)
+    """Expected share of clusters in validation."""
+    test: float = Field(default=0.15, gt=0, lt=1)
+    """Expected share of clusters in test."""
+    salt: str = "ft_assets"
+    """Goes into the hash: another salt is another draw of all splits."""
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> SplitsConfig:
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                f"validation and test take {self.validation + self.test:g}: nothing left for train"
+            )
+        return self
+
+
+class ContractsConfig(StrictModel):
+    """Limits of the checks that are a matter of taste; the others follow from the task."""
+
+    max_quarantined: float = Field(default=0.1, ge=0, le=1)
+    """Share of a stage's rows that may be refused before a warning is given."""
+    max_label_deviation: float = Field(default=0.15, ge=0, le=1)
+    """Largest difference between a label's share in a split and in all rows before a warning is given.
+    The hash is blind to the label: of 300 salts on the sample (300 clusters of twelve rows) 10 % put a split
+    off by more than 0.1, none by more than 0.15."""

@@ -1,0 +1,364 @@
+"""What must hold at each data stage: the list of expectations, and what running them has found.
+
+Here: names, severities, descriptions, advice: light, because the code location makes one check of each
+expectation when it loads. Running them with Great Expectations is `contract_runner`, imported when needed.
+A critical expectation that fails keeps the stage from being published; a warning does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from ft_assets.data.config import CleaningConfig, ContractsConfig
+
+if TYPE_CHECKING:
+    from ft_assets.data.examples import StageTables
+
+__all__ = ["STAGES", "CheckOutcome", "Expectation", "Severity", "expectations", "run"]
+
+Severity = Literal["critical", "warning"]
+Frame = Literal["rows", "counts", "schema"]
+
+STAGES = (
+    "raw_examples",
+    "cleaned_examples",
+    "labeled_examples",
+    "train_split",
+    "validation_split",
+    "test_split",
+)
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One rule of a stage's contract.
+
+    Attributes:
+        stage: The stage (asset) that it belongs to.
+        name: Unique within the stage; letters, digits and underscores.
+        description: What holds when it passes.
+        severity: Whether its failure blocks.
+        advice: What to do when it fails.
+        type: Class in `great_expectations.expectations`.
+        kwargs: Its arguments.
+        frame: What it looks at: `rows` (one line an example, with flags), `counts` (one line of numbers about
+            the stage) or `schema` (no lines; one column "name: type" for each column of the table).
+    """
+
+    stage: str
+    name: str
+    description: str
+    severity: Severity
+    advice: str
+    type: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    frame: Frame = "rows"
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What an expectation has found. Counts and ids, never a row's text.
+
+    Attributes:
+        name: The expectation's name.
+        passed: Whether it holds.
+        severity: Whether its failure blocks.
+        description: What holds when it passes.
+        checked: Rows (or columns, labels, numbers) looked at.
+        unexpected: How many of them break the rule.
+        example_ids: At most 20 of the rows that break it.
+        advice: What was found and what to do; empty when it passed.
+    """
+
+    name: str
+    passed: bool
+    severity: Severity
+    description: str
+    checked: int
+    unexpected: int
+    example_ids: list[str]
+    advice: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+def expectations(
+    stage: str,
+    labels: Sequence[str],
+    contracts: ContractsConfig | None = None,
+    cleaning: CleaningConfig | None = None,
+) -> list[Expectation]:
+    """The contract of a stage.
+
+    Args:
+        stage: One of `STAGES`.
+        labels: The task's label names.
+        contracts: Limits that are a matter of taste.
+        cleaning: Its length limits are part of the cleaned stage's contract.
+    """
+    make = _Maker(stage, list(labels), contracts or ContractsConfig(), cleaning or CleaningConfig())
+    by_stage = {"raw_examples": make.raw, "cleaned_examples": make.cleaned, "labeled_examples": make.labeled}
+    if stage not in STAGES:
+        raise ValueError(f"unknown stage '{stage}': one of {', '.join(STAGES)}")
+    return by_stage.get(stage, make.split)()
+
+
+def run(
+    expected: Sequence[Expectation],
+    tables: StageTables,
+    splits: Mapping[str, StageTables] | None = None,
+) -> list[CheckOutcome]:
+    """Run a stage's expectations with Great Expectations; its first import in a process costs about 5 s.
+
+    Args:
+        expected: Expectations of one stage.
+        tables: What the stage has made.
+        splits: For a split stage, all splits by name (`train`, `validation`, `test`), to look for overlap.
+
+    Returns:
+        One outcome for each expectation, in the order given. An expectation that could not be computed (a
+        column is missing) has failed.
+    """
+    from ft_assets.data import contract_runner
+
+    return contract_runner.run(expected, tables, splits)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    stage: str
+    labels: list[str]
+    contracts: ContractsConfig
+    cleaning: CleaningConfig
+
+    def raw(self) -> list[Expectation]:
+        return [*self._common("check the sources"), self._quarantined("the file, line and reason of each")]
+
+    def cleaned(self) -> list[Expectation]:
+        low, high = self.cleaning.min_chars, self.cleaning.max_chars
+        return [
+            *self._common("check the quarantine for why no row was left"),
+            self._not_null("text", "every example has a text"),
+            self._rule(
+                "text_length",
+                f"texts have {low} to {high} characters",
+                "critical",
+                "cleaning should have refused these rows: report it as a fault of the project",
+                "ExpectColumnValuesToBeBetween",
+                column="chars",
+                min_value=low,
+                max_value=high,
+            ),
+            self._flag("text_decodable", "no_replacement", "no text holds a lost character (U+FFFD)"),
+            self._flag(
+                "duplicates_merged", "first_of_text_and_label", "no text stands twice with the same label"
+            ),
+            self._quarantined("the reason of each, and set `cleaning:` in the task"),
+        ]
+
+    def labeled(self) -> list[Expectation]:
+        return [
+            *self._common("compare `labels:` in the task with the unknown values in the stage's summary"),
+            self._not_null("text", "every example has a text"),
+            *self._labels("critical"),
+            self._present("warning"),
+            self._not_null("cluster", "every example has a cluster"),
+            self._flag("texts_unique", "first_of_text", "no text stands twice, whatever its label and group"),
+            self._quarantined("the reason of each, and the stage's unknown values"),
+        ]
+
+    def split(self) -> list[Expectation]:
+        severity: Severity = "critical" if self.stage == "train_split" else "warning"
+        limit = self.contracts.max_label_deviation
+        return [
+            *self._common("add data, give it a larger share in `splits:`, or choose another salt"),
+            self._not_null("text", "every example has a text"),
+            *self._labels(severity),
+            self._present(severity),
+            self._flag("no_shared_ids", "id_only_here", "no example is in two splits"),
+            self._flag("no_shared_clusters", "cluster_only_here", "no cluster is in two splits"),
+            self._flag("no_shared_texts", "text_only_here", "no text (normalised) is in two splits"),
+            self._rule(
+                "all_rows_assigned",
+                "each labelled example is in one of the three splits",
+                "critical",
+                "rows were lost between labelling and splits: report it as a fault of the project",
+                "ExpectColumnPairValuesToBeEqual",
+                frame="counts",
+                column_A="rows_of_all",
+                column_B="rows_in_splits",
+            ),
+            self._rule(
+                "label_balance",
+                f"the share of each label is within {limit:g} of its share in all rows",
+                "warning",
+                "with few or unequal clusters this happens: choose another salt in `splits:` before the "
+                "first training, or live with it and read the metrics of each class",
+                "ExpectColumnValuesToBeBetween",
+                frame="counts",
+                column="largest_deviation",
+                min_value=0,
+                max_value=limit,
+            ),
+        ]
+
+    def _rule(
+        self,
+        name: str,
+        description: str,
+        severity: Severity,
+        advice: str,
+        type: str,
+        *,
+        frame: Frame = "rows",
+        **kwargs: Any,
+    ) -> Expectation:
+        return Expectation(self.stage, name, description, severity, advice, type, kwargs, frame)
+
+    def _common(self, when_empty: str) -> list[Expectation]:
+        fault = "report it as a fault of the project"
+        return [
+            self._rule(
+                "schema",
+                "the table has the columns and types of its stage",
+                "critical",
+                fault,
+                "ExpectTableColumnsToMatchOrderedList",
+                frame="schema",
+                column_list=_columns(self.stage),
+            ),
+            self._rule(
+                "rows_conserved",
+                "rows in = kept + merged + quarantined",
+                "critical",
+                f"rows were lost or made up: {fault}",
+                "ExpectColumnPairValuesToBeEqual",
+                frame="counts",
+                column_A="rows_in",
+                column_B="rows_accounted_for",
+            ),
+            self._rule(
+                "has_rows",
+                "at least one row is left",
+                "critical",
+                when_empty,
+                "ExpectTableRowCountToBeBetween",
+                min_value=1,
+            ),
+            self._not_null("example_id", "every example has an id"),
+            self._rule(
+                "ids_unique",
+                "no example_id stands twice",
+                "critical",
+                fault,
+                "ExpectColumnValuesToBeUnique",
+                column="example_id",
+            ),
+        ]
+
+    def _labels(self, severity: Severity) -> list[Expectation]:
+        count = len(self.labels)
+        return [
+            self._not_null("label", "every example has a label"),
+            self._rule(
+                "label_set",
+                "every label is one of the task's",
+                "critical",
+                "labelling should have refused these rows: report it as a fault of the project",
+                "ExpectColumnValuesToBeInSet",
+                column="label",
+                value_set=self.labels,
+            ),
+            self._rule(
+                "at_least_two_classes",
+                "at least two labels occur",
+                severity,
+                "there is nothing to tell apart: add examples of other labels, or correct `labels:`",
+                "ExpectColumnUniqueValueCountToBeBetween",
+                column="label",
+                min_value=2,
+            ),
+            self._rule(
+                "as_many_rows_as_classes",
+                f"there are at least as many rows as classes ({count})",
+                severity,
+                "add examples",
+                "ExpectTableRowCountToBeBetween",
+                min_value=count,
+            ),
+        ]
+
+    def _present(self, severity: Severity) -> Expectation:
+        return self._rule(
+            "every_class_present",
+            f"each of the {len(self.labels)} labels occurs",
+            severity,
+            "add examples of the missing labels, or take them out of `labels:` in the task",
+            "ExpectColumnDistinctValuesToContainSet",
+            column="label",
+            value_set=self.labels,
+        )
+
+    def _not_null(self, column: str, description: str) -> Expectation:
+        return self._rule(
+            f"{column}_present",
+            description,
+            "critical",
+            "the stage should have refused these rows: report it as a fault of the project",
+            "ExpectColumnValuesToNotBeNull",
+            column=f"{column}_filled" if column == "text" else column,
+        )
+
+    def _flag(self, name: str, column: str, description: str) -> Expectation:
+        advice = (
+            "look at the rows' clusters (the group column of the task): what belongs together needs one group"
+            if name == "no_shared_texts"
+            else "the stage should have prevented it: report it as a fault of the project"
+        )
+        return self._rule(
+            name,
+            description,
+            "critical",
+            advice,
+            "ExpectColumnValuesToBeInSet",
+            column=column,
+            value_set=[True],
+        )
+
+    def _quarantined(self, look_at: str) -> Expectation:
+        limit = self.contracts.max_quarantined
+        return self._rule(
+            "few_rows_quarantined",
+            f"at most {limit:.0%} of the rows were refused",
+            "warning",
+            f"look into the quarantine: {look_at}",
+            "ExpectColumnValuesToBeBetween",
+            frame="counts",
+            column="quarantined_share",
+            min_value=0,
+            max_value=limit,
+        )
+
+
+_TEXTS = "text: string"
+_COLUMNS = {
+    "raw_examples": [
+        "source: string",
+        "file: string",
+        "row: int64",
+        _TEXTS,
+        "label: string",
+        "group: string",
+    ],
+    "cleaned_examples": [_TEXTS, "text_key: string", "label: string", "group: string"],
+    "labeled_examples": [_TEXTS, "text_key: string", "label: string", "group: string", "cluster: string"],
+}
+
+
+def _columns(stage: str) -> list[str]:
+    """The columns as the contract states them: on purpose not those that the code writes by."""
+    return ["example_id: string", *_COLUMNS.get(stage, [_TEXTS, "label: string", "cluster: string"])]

@@ -1,0 +1,137 @@
+"""What every stage of the data layer shares: the columns of its tables, the id of an example, `StageTables`.
+
+Not here: what a stage does with rows (`readers`, `cleaning`, `labels`, `splits`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = [
+    "CLEANED_SCHEMA",
+    "LABELED_SCHEMA",
+    "MERGED_SCHEMA",
+    "QUARANTINE_SCHEMA",
+    "RAW_SCHEMA",
+    "SPLIT_SCHEMA",
+    "StageTables",
+    "conform",
+    "counts",
+    "example_ids",
+    "from_polars",
+    "quarantine_rows",
+    "to_polars",
+]
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema(list(columns.items()))
+
+
+_TEXT = pa.string()
+RAW_SCHEMA = _schema(
+    example_id=_TEXT, source=_TEXT, file=_TEXT, row=pa.int64(), text=_TEXT, label=_TEXT, group=_TEXT
+)
+CLEANED_SCHEMA = _schema(example_id=_TEXT, text=_TEXT, text_key=_TEXT, label=_TEXT, group=_TEXT)
+LABELED_SCHEMA = _schema(
+    example_id=_TEXT, text=_TEXT, text_key=_TEXT, label=_TEXT, group=_TEXT, cluster=_TEXT
+)
+SPLIT_SCHEMA = _schema(example_id=_TEXT, text=_TEXT, label=_TEXT, cluster=_TEXT)
+QUARANTINE_SCHEMA = _schema(
+    example_id=_TEXT, stage=_TEXT, rule=_TEXT, reason=_TEXT, text=_TEXT, file=_TEXT, row=pa.int64()
+)
+MERGED_SCHEMA = _schema(example_id=_TEXT, merged_into=_TEXT, rule=_TEXT)
+
+
+@dataclass(frozen=True, eq=False)
+class StageTables:
+    """What a stage makes of its rows: every row that came in is in exactly one of the three tables.
+
+    Attributes:
+        examples: The rows kept, in the stage's schema.
+        quarantine: The rows refused, each with stage, rule and reason (`QUARANTINE_SCHEMA`).
+        merged: The rows merged into a kept row (`MERGED_SCHEMA`).
+        summary: Plain JSON for people and checks: rows_in, kept, merged, quarantined, by_rule and more.
+    """
+
+    examples: pa.Table
+    quarantine: pa.Table = field(default_factory=QUARANTINE_SCHEMA.empty_table)
+    merged: pa.Table = field(default_factory=MERGED_SCHEMA.empty_table)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def example_ids(source: str, records: Iterable[Sequence[bytes | None]], seen: dict[bytes, int]) -> list[str]:
+    """Ids of a source's records: 16 hex digits of SHA-256 over source name, input fields, occurrence number.
+
+    Fields are length-prefixed, so that no two records collide by concatenation, and a missing field differs
+    from an empty one. 64 bits: among 5 million examples two ids collide with a chance of one in a million.
+    Label, file and row do not enter: an id survives a corrected label, a moved row and a renamed file. Only
+    where a text stands several times does the order among its rows decide which one is the first.
+
+    Args:
+        source: Name of the source.
+        records: The input fields of each row in UTF-8.
+        seen: How often each record has occurred so far; updated. Pass one dict for all sources of a task.
+    """
+    ids = []
+    head = _prefixed(source.encode())
+    for fields in records:
+        digest = hashlib.sha256(head + b"".join(map(_prefixed, fields))).digest()[:16]
+        occurrence = seen.get(digest, 0)
+        seen[digest] = occurrence + 1
+        ids.append(hashlib.sha256(b"%b%d" % (digest, occurrence)).hexdigest()[:16])
+    return ids
+
+
+def _prefixed(value: bytes | None) -> bytes:
+    return b"-:" if value is None else b"%d:%b" % (len(value), value)
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table's columns that the schema names, in its order and with its types."""
+    return table.select(schema.names).cast(schema)
+
+
+def to_polars(table: pa.Table) -> pl.DataFrame:
+    """The table as a polars frame (no copy where types allow)."""
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a series
+    return frame
+
+
+def from_polars(frame: pl.DataFrame, schema: pa.Schema, *, sort: bool = True) -> pa.Table:
+    """The frame as a table of the schema, sorted by example_id unless told otherwise."""
+    if sort:
+        frame = frame.sort("example_id")
+    return conform(frame.to_arrow(), schema)
+
+
+def quarantine_rows(refused: pl.DataFrame, stage: str) -> pa.Table:
+    """A quarantine table from rows with rule and reason; file and row are null where the stage has none."""
+    defaults = {"text": pl.String, "file": pl.String, "row": pl.Int64}
+    missing = [
+        pl.lit(None, kind).alias(name) for name, kind in defaults.items() if name not in refused.columns
+    ]
+    return from_polars(refused.with_columns(pl.lit(stage).alias("stage"), *missing), QUARANTINE_SCHEMA)
+
+
+def counts(rows_in: int, examples: pa.Table, quarantine: pa.Table, merged: pa.Table) -> dict[str, Any]:
+    """The part of a summary that every stage has. `rows_in` is counted by itself: a check compares."""
+    rules = pc.value_counts(
+        pa.concat_arrays([*quarantine["rule"].chunks, *merged["rule"].chunks, pa.array([], _TEXT)])
+    )
+    by_rule = {entry["values"]: entry["counts"] for entry in rules.to_pylist()}
+    return {
+        "rows_in": rows_in,
+        "kept": examples.num_rows,
+        "merged": merged.num_rows,
+        "quarantined": quarantine.num_rows,
+        "by_rule": dict(sorted(by_rule.items())),
+    }

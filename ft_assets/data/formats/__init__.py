@@ -1,0 +1,142 @@
+"""One module a file format (and one for Python functions). Each has `read(path, where, source, wanted)`,
+which yields a `Record` or a `Refusal` a row, in order, with no more than one row or batch in memory.
+
+Here: the two, and what the formats share: finding columns, turning values into text.
+Not here: ids, tables, groups (`ft_assets.data.readers`). A new format adds a module and a line in `readers`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from ft_assets.errors import UserError
+
+__all__ = [
+    "MALFORMED",
+    "MAX_RECORD_CHARS",
+    "UNDECODABLE",
+    "Record",
+    "Refusal",
+    "find_columns",
+    "from_mappings",
+    "nearest",
+]
+
+MALFORMED = "malformed_row"
+UNDECODABLE = "undecodable"
+
+# A longer line, field or value is refused unread: no text of that length is one example. 16 Mi characters
+# are some 5,000 pages.
+MAX_RECORD_CHARS = 16 * 2**20
+
+
+class Record(NamedTuple):
+    """A row that could be read: its number in the file and the wanted values, in the order asked for."""
+
+    row: int
+    values: Sequence[str | None]
+
+
+class Refusal(NamedTuple):
+    """A row that could not be read. `raw` is what stood there; `reason` says what and where, without text."""
+
+    row: int
+    rule: str
+    reason: str
+    raw: bytes
+
+
+def nearest(name: str, known: Iterable[str], kind: str = "columns") -> str:
+    """Advice for a name that is not there: the nearest known one, or all of them."""
+    names = [str(other) for other in known]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [
+        other for other in names if other.casefold().strip() == name.casefold().strip()
+    ]
+    if near:
+        return f"did you mean '{near[0]}'?"
+    shown = ", ".join(f"'{other[:40]}'" for other in names[:20])
+    return f"{kind} there: {shown}{' …' if len(names) > 20 else ''}"
+
+
+def find_columns(header: list[str], wanted: Sequence[str], where: str, hint: str = "") -> list[int]:
+    """Positions of the wanted columns.
+
+    Raises:
+        UserError: One is missing, or its name stands twice.
+    """
+    for name in wanted:
+        found = header.count(name)
+        if found == 0:
+            raise UserError(
+                f"there is no column '{name}': {nearest(name, header)}",
+                where=where,
+                do=f"name the right column under `columns` in the task{hint}",
+            )
+        if found > 1:
+            raise UserError(
+                f"column '{name}' stands {found} times", where=where, do="rename all but one of them"
+            )
+    return [header.index(name) for name in wanted]
+
+
+def from_mappings(
+    rows: Iterable[tuple[int, Mapping[str, Any] | Refusal, bytes | None]], wanted: Sequence[str], where: str
+) -> Iterator[Record | Refusal]:
+    """Records out of mappings (JSON objects, dicts); a column may be missing in some rows, not in all.
+
+    Args:
+        rows: Row number, mapping (or a refusal, passed on), and the raw bytes where there are any.
+        wanted: Names of the columns wanted.
+        where: File or function, for errors.
+
+    Raises:
+        UserError: A wanted column is in no row.
+    """
+    missing = set(wanted)
+    keys: dict[str, None] = {}
+    some = False
+    for number, row, raw in rows:
+        if isinstance(row, Refusal):
+            yield row
+            continue
+        some = True
+        if missing:
+            missing.difference_update(row)
+            if len(keys) < 1_000:
+                keys.update(dict.fromkeys(map(str, row)))
+        try:
+            yield Record(number, [_as_text(row.get(name), name) for name in wanted])
+        except _NotText as refused:
+            reason = f"{where}, row {number}: {refused}"
+            yield Refusal(number, refused.rule, reason, raw or repr(sorted(map(str, row))).encode())
+    if missing and some:
+        find_columns(list(keys), [name for name in wanted if name in missing], where)
+
+
+class _NotText(Exception):
+    def __init__(self, rule: str, what: str) -> None:
+        self.rule = rule
+        super().__init__(what)
+
+
+def _as_text(value: Any, name: str) -> str | None:
+    """The value as a csv file would hold it. Numbers keep their own spelling: 4 is not 4.0."""
+    if type(value).__module__ == "numpy" and hasattr(value, "item"):
+        value = value.item()
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float | Decimal):
+        return None if isinstance(value, float) and math.isnan(value) else str(value)
+    if not isinstance(value, str):
+        raise _NotText(MALFORMED, f"field '{name}' holds a {type(value).__name__}, expected text")
+    if len(value) > MAX_RECORD_CHARS:
+        raise _NotText(MALFORMED, f"field '{name}' is longer than {MAX_RECORD_CHARS} characters")
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        raise _NotText(UNDECODABLE, f"field '{name}' holds half a character (a lone surrogate)")
+    return value

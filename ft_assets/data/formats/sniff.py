@@ -1,0 +1,149 @@
+"""What a file is, whatever its ending says: from the ending, and from its first bytes.
+
+Not here: reading it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from functools import cache
+from pathlib import Path
+from typing import get_args
+
+from ft_assets.data.config import FileFormat, SourceConfig
+from ft_assets.errors import UserError
+
+__all__ = ["check", "file_format", "is_wide"]
+
+_ENDINGS: dict[str, FileFormat] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_MAGIC = [
+    (b"PAR1", "a Parquet file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file"),
+    (b"BZh", "a bzip2 file"),
+    (b"\xfd7zXZ\x00", "an xz file"),
+    (b"PK\x03\x04", "a ZIP archive (an Excel workbook is one)"),
+    (b"\xd0\xcf\x11\xe0", "an old Office document (.xls, .doc)"),
+    (b"%PDF-", "a PDF document"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"version https://git-lfs", "a Git LFS pointer: the file itself was not fetched (git lfs pull)"),
+]
+_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_HEAD_BYTES = 1 << 16
+
+
+def file_format(name: str, source: SourceConfig) -> FileFormat:
+    """The format that the task or the file's ending says.
+
+    Raises:
+        UserError: Neither does.
+    """
+    if source.format is not None:
+        return source.format
+    ending = Path(name).suffix.lower()
+    if ending not in _ENDINGS:
+        raise UserError(
+            f"the ending '{ending}' does not tell the format",
+            where=name,
+            do=f"set `format:` in sources to one of {', '.join(get_args(FileFormat))}",
+        )
+    return _ENDINGS[ending]
+
+
+@cache
+def is_wide(encoding: str) -> bool:
+    """Whether the encoding spends two or four bytes on an ASCII character."""
+    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+
+
+def check(path: Path, name: str, expected: FileFormat, encoding: str) -> None:
+    """Look at the first bytes.
+
+    Raises:
+        UserError: The file is empty, or something else than expected; says what it looks like.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head.strip():
+        raise UserError(
+            "the file is empty", where=name, do="give a file with rows, or take it out of `sources`"
+        )
+    found = _binary(head, expected, encoding)
+    if found is None and expected != "parquet":
+        text = head.decode(encoding, errors="replace").lstrip("\ufeff \t\r\n")
+        found = _json_instead(text) if expected != "jsonl" else _no_json_lines(text)
+        found = found or _markup(text)
+    if found is not None:
+        raise UserError(
+            f"expected {expected}, but it looks like {found}",
+            where=name,
+            do="set `format:` (and `encoding:`) in sources to what it is, or convert the file",
+        )
+
+
+def _binary(head: bytes, expected: FileFormat, encoding: str) -> str | None:
+    if expected == "parquet" and head.startswith(b"PAR1"):
+        return None
+    magic = next((what for start, what in _MAGIC if head.startswith(start)), None)
+    if expected == "parquet":
+        return magic or _text_kind(head)
+    if magic or is_wide(encoding):
+        return magic
+    if head.startswith(_UTF16_BOMS):
+        return "UTF-16 text: set `encoding: utf-16`"
+    return _many_nuls(head)
+
+
+def _many_nuls(head: bytes) -> str | None:
+    """A stray NUL damages a row; when a tenth of the bytes are NUL, the file is no text in its encoding."""
+    if head.count(0) * 10 <= len(head):
+        return None
+    # ASCII characters in UTF-16, low byte first, have a NUL in each second byte.
+    utf16 = head[1::2].count(0) * 3 > len(head)
+    return "UTF-16 text: set `encoding: utf-16-le`" if utf16 else "binary data"
+
+
+def _text_kind(head: bytes) -> str:
+    text = head.decode("utf-8", errors="replace").lstrip("\ufeff \t\r\n")
+    if _many_nuls(head) or text.count("\ufffd") * 10 > len(text):
+        return "binary data"
+    return _markup(text) or _json_instead(text) or "delimited text (csv or tsv)"
+
+
+def _markup(text: str) -> str | None:
+    start = text[:20].lower()
+    if start.startswith(("<!doctype html", "<html")):
+        return "an HTML page (a log-in or error page saved instead of the data?)"
+    return "an XML document" if start.startswith("<?xml") else None
+
+
+def _json_instead(text: str) -> str | None:
+    """JSON where delimited text was expected."""
+    first = text.split("\n", 1)[0]
+    if not first.startswith(("{", "[")):
+        return None
+    try:
+        value = json.loads(first)
+    except ValueError:
+        return "a JSON document" if first.strip() in ("{", "[") else None
+    return "JSON Lines" if isinstance(value, dict) else "a JSON array"
+
+
+def _no_json_lines(text: str) -> str | None:
+    """Something else where JSON Lines were expected; one bad line among good ones is a row's matter."""
+    lines = [line.strip() for line in text.split("\n")[:10]]
+    if lines[0].startswith("["):
+        return "a JSON array: write one object a line"
+    if lines[0] == "{":
+        return "one JSON object over several lines: write one object a line"
+    return None if any(line.startswith("{") for line in lines) else "delimited or plain text"

@@ -1,0 +1,227 @@
+"""`report.html`: the report as one self-contained page that opens offline and runs no script.
+
+The page shows what `report.json` says and nothing else, but for a few masked rows. It is safe against hostile
+text: everything is escaped (autoescape), control and direction characters become visible symbols, and a
+content security policy forbids scripts and every fetch, should something slip through all the same.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ft_assets.evaluation import figures, task_type_module
+from ft_assets.evaluation.charts import visible
+
+__all__ = ["render_html"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+# What the page says about the training; whatever the trainer did not measure is None.
+COST = (
+    "best_step",
+    "device",
+    "device_name",
+    "examples_per_second",
+    "parameters",
+    "peak_memory_bytes",
+    "precision",
+    "seconds",
+    "seed",
+    "stopped_early",
+    "tokens_per_second",
+    "trainable_parameters",
+    "truncated",
+    "window",
+)
+MOST_LABELS, WORST = 30, 20
+NO_VALUE = "\N{EN DASH}"
+
+NAMES = {
+    "f1_macro": "Macro-F1",
+    "accuracy": "Accuracy",
+    "precision_macro": "Macro precision",
+    "recall_macro": "Macro recall",
+    "majority": "Majority label",
+    "tfidf": "TF-IDF",
+}
+"""How a metric or a baseline is called in a table."""
+
+
+def render_html(
+    report: Mapping[str, Any], examples: pa.Table | None = None, predictions: pa.Table | None = None
+) -> str:
+    """The page.
+
+    Args:
+        report: what `build_report` returned, or the same read from `report.json`.
+        examples: the test rows (example_id, text, label, cluster), for the mistakes shown with masked text.
+        predictions: the model's predictions for them. Without these two the page shows no row.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "duration": duration,
+        "size": size,
+        "number": lambda value: "not measured" if value is None else f"{value:,.0f}",
+        "estimate": estimate,
+        "signed": signed,
+        "unbroken": unbroken,
+        "name": lambda key: NAMES.get(key, key),
+    }
+    mistakes = []
+    if examples is not None and predictions is not None:
+        mistakes = task_type_module(report["task_type"]).confident_mistakes(examples, predictions)
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        mistakes=mistakes,
+        css=_safe((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        libraries=_libraries(report),
+        cost={**dict.fromkeys(COST), **report["training"]},
+        **_figures(report),
+    )
+
+
+def _safe(text: str) -> Any:
+    """SVG or CSS made by this package, in which every foreign text is escaped already."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704 - see above
+
+
+def _shown(value: Any) -> Any:
+    """Every value on its way into the page: ordinary text without characters that act."""
+    return visible(value) if type(value) is str else value
+
+
+def estimate(value: float | None, digits: int = 3) -> str:
+    """A metric's value or bound."""
+    return NO_VALUE if value is None else f"{value:.{digits}f}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference, with its sign."""
+    return NO_VALUE if value is None else f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def unbroken(sentence: str) -> str:
+    """The sentence with each estimate and its interval, and each hyphenated term, kept on one line."""
+    kept = re.sub(r"\S+ \[[^\]]*\]", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), sentence)
+    return re.sub(r"\b(macro|TF)-", "\\1\N{NON-BREAKING HYPHEN}", kept)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person says them."""
+    if seconds is None:
+        return "not measured"
+    if seconds < 0.1:
+        return "under 0.1 s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def size(count: float | None) -> str:
+    """Bytes in binary units."""
+    if not count:
+        return "not measured"
+    power = min(int(math.log(count, 1024)), 4)
+    return f"{count / 1024**power:,.{1 if power > 2 else 0}f} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
+def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Every figure of the page."""
+    primary = report["headline"][0]
+    metrics, rivals = report["metrics"], report["baselines"]
+    unit = figures.axis([0.0, 1.0])
+    differences = {name: values[primary] for name, values in report["differences"].items()}
+    bounds = [d[end] for d in differences.values() for end in ("low", "value", "high") if d[end] is not None]
+    gains = figures.axis(bounds, include=[0.0])
+    return {
+        "primary": primary,
+        "unit": unit,
+        "gain_axis": gains,
+        "headline": [_row(name, metrics[name], unit) for name in report["headline"]],
+        "ranking": [
+            _row("Fine-tuned", metrics[primary], unit),
+            *(_row(name, entry["metrics"][primary], unit, kind="s2") for name, entry in rivals.items()),
+        ],
+        "gains": [_row(name, interval, gains, zero=True) for name, interval in differences.items()],
+        "per_class": [
+            {**row, "figure": _row(f"F1 of {row['label']}", row["f1"], unit)[2]}
+            for row in report.get("per_class", [])
+        ],
+        "confusion": _confusion(report.get("confusion_matrix")),
+        "loss": _loss(report["training"]),
+        "flow": [{**stage, "figure": _flow(stage)} for stage in report["data"]["flow"]],
+    }
+
+
+def _row(name: str, interval: Mapping[str, Any], scale: figures.Axis, **style: Any) -> tuple[str, Any, Any]:
+    """What a line of a dot-and-whisker plot needs: name, interval, figure."""
+    return name, interval, _safe(figures.whisker(interval, scale, NAMES.get(name, name), **style))
+
+
+def _confusion(matrix: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The heat map's rows; above `MOST_LABELS` nobody can read it: the most frequent mistakes instead."""
+    if matrix is None:
+        return None
+    labels = matrix["labels"]
+    rows = [
+        {
+            "label": label,
+            "cells": [
+                {
+                    "prediction": prediction,
+                    "count": count,
+                    "share": count / max(sum(counts), 1),
+                    "hit": i == j,
+                }
+                for j, (prediction, count) in enumerate(zip(labels, counts, strict=True))
+            ],
+        }
+        for i, (label, counts) in enumerate(zip(labels, matrix["counts"], strict=True))
+    ]
+    mistakes = [
+        {**c, "label": row["label"]} for row in rows for c in row["cells"] if c["count"] and not c["hit"]
+    ]
+    worst = sorted(mistakes, key=lambda mistake: -mistake["count"])[:WORST]
+    return {"labels": labels, "rows": rows if len(labels) <= MOST_LABELS else [], "worst": worst}
+
+
+def _flow(stage: Mapping[str, Any]) -> Any:
+    parts = {key: stage[key] or 0 for key in ("kept", "merged", "quarantined")}
+    return _safe(figures.stacked_bar(parts, stage["rows_in"] or 0, stage["stage"]))
+
+
+def _libraries(report: Mapping[str, Any]) -> dict[str, str]:
+    """Versions of all libraries that took part; several where the assets were made with different ones."""
+    found: dict[str, set[str]] = {}
+    entries = [entry for entry in report["provenance"].values() if isinstance(entry, Mapping)]
+    for libraries in [report["training"].get("libraries"), *(entry.get("libraries") for entry in entries)]:
+        for library, version in (libraries or {}).items():
+            found.setdefault(library, set()).add(str(version))
+    return {library: ", ".join(sorted(versions)) for library, versions in sorted(found.items())}
+
+
+def _loss(training: Mapping[str, Any]) -> dict[str, Any] | None:
+    points: dict[str, list[tuple[float, float]]] = {"train": [], "validation": []}
+    for point in training.get("history") or []:
+        if point.get("loss") is not None:
+            points["train" if point["kind"] == "train" else "validation"].append(
+                (point["step"], point["loss"])
+            )
+    drawn = figures.curves(points, training.get("best_step"), "Loss by step")
+    return None if drawn is None else {**drawn, "svg": _safe(drawn["svg"])}

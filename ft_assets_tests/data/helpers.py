@@ -1,0 +1,64 @@
+"""What the tests of the data layer share: files read in a line, tables from rows, the planted data set."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from ft_assets.data.cleaning import clean
+from ft_assets.data.config import CleaningConfig, ColumnsConfig, LabelsConfig, SourceConfig
+from ft_assets.data.examples import RAW_SCHEMA, StageTables
+from ft_assets.data.labels import label
+from ft_assets.data.readers import raw_examples
+from ft_assets.paths import PROJECT
+from ft_assets.sources import ResolvedFile
+
+PLANTED = PROJECT / "data" / "planted"
+
+
+def read(path: Path, columns: ColumnsConfig | None = None, /, **source: Any) -> StageTables:
+    """The raw stage of one file."""
+    config = SourceConfig(path=path.name, **source)
+    return raw_examples([(config, [ResolvedFile(path, path.name)])], columns or ColumnsConfig())
+
+
+def rows(tables: StageTables, *names: str) -> list[tuple[Any, ...]]:
+    """Some columns of the examples, row by row."""
+    return list(zip(*(tables.examples[name].to_pylist() for name in names), strict=True))
+
+
+def raw_table(
+    *examples: tuple[str | None, str | None] | tuple[str | None, str | None, str | None],
+) -> pa.Table:
+    """Raw rows of (text, label[, group]), with ids e000, e001, … in the order given."""
+    padded = [(*example, None)[:3] for example in examples]
+    count = len(padded)
+    return pa.table(
+        {
+            "example_id": [f"e{index:03d}" for index in range(count)],
+            "source": ["default"] * count,
+            "file": ["rows.csv"] * count,
+            "row": list(range(1, count + 1)),
+            "text": [each[0] for each in padded],
+            "label": [each[1] for each in padded],
+            "group": [each[2] for each in padded],
+        },
+        schema=RAW_SCHEMA,
+    )
+
+
+def labelled(*examples: Any, labels: LabelsConfig, cleaning: CleaningConfig | None = None) -> StageTables:
+    """Raw rows taken through cleaning and labelling."""
+    return label(clean(raw_table(*examples), cleaning or CleaningConfig()).examples, labels)
+
+
+def answers() -> dict[str, Any]:
+    """What is known about the planted data set."""
+    return json.loads((PLANTED / "answers.json").read_text(encoding="utf-8"))
+
+
+def planted_tickets() -> StageTables:
+    """The raw stage of the planted tickets, grouped by author."""
+    files = [ResolvedFile(PLANTED / name, name) for name in ("tickets.csv", "tickets.jsonl")]
+    return raw_examples([(SourceConfig(path="tickets.*"), files)], ColumnsConfig(group="author"))

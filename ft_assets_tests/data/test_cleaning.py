@@ -1,0 +1,195 @@
+import unicodedata
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from ftfy.badness import is_bad
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ft_assets.data.cleaning import _looks_broken, clean, text_keys
+from ft_assets.data.config import CleaningConfig
+from ft_assets.data.examples import CLEANED_SCHEMA, MERGED_SCHEMA, QUARANTINE_SCHEMA, RAW_SCHEMA
+from ft_assets_tests.data.helpers import answers, planted_tickets, raw_table, rows
+
+DEFAULT = CleaningConfig()
+
+
+def cleaned(*texts, **config):
+    return clean(raw_table(*((text, "x") for text in texts)), CleaningConfig(**config))
+
+
+def refused(tables):
+    return [(row["example_id"], row["rule"]) for row in tables.quarantine.to_pylist()]
+
+
+def test_tables_have_the_schema_of_the_stage_and_are_sorted_by_id():
+    tables = clean(
+        raw_table(("b", "x"), ("", "x"), ("a", "x"), ("a", "x")).sort_by([("row", "descending")]), DEFAULT
+    )
+    assert tables.examples.schema == CLEANED_SCHEMA
+    assert tables.quarantine.schema == QUARANTINE_SCHEMA
+    assert tables.merged.schema == MERGED_SCHEMA
+    assert tables.examples["example_id"].to_pylist() == ["e000", "e002"]
+
+
+def test_no_rows_are_no_error():
+    assert clean(RAW_SCHEMA.empty_table(), DEFAULT).summary["kept"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "repaired"),
+    [
+        ("The room wasnâ€™t clean", "The room wasn\u2019t clean"),
+        ("cafÃ© crÃ¨me", "café crème"),
+        (
+            "fine café \u2013 très bien \u201cvraiment\u201d",
+            "fine café \u2013 très bien \u201cvraiment\u201d",
+        ),
+        ("日本語のテキスト", "日本語のテキスト"),
+        ("a\x00b\x07\u200bc\ufeffd\u00ade", "abcde"),
+        ("e\u0301", "é"),
+        (" a \t\r\n b\u00a0\u2003c ", "a b c"),
+        ("👩\u200d🚀 flies", "👩\u200d🚀 flies"),
+    ],
+)
+def test_texts_are_repaired_and_good_ones_left_alone(text, repaired):
+    assert rows(cleaned(text), "text") == [(repaired,)]
+
+
+def test_repairs_can_be_turned_off():
+    assert rows(cleaned("cafÃ©", repair_encoding=False), "text") == [("cafÃ©",)]
+    assert rows(cleaned("  a\r\n\r\n  b ", collapse_whitespace=False), "text") == [("a\n\n  b",)]
+
+
+def test_the_compatibility_form_is_a_choice():
+    assert rows(cleaned("ﬁne"), "text") == [("ﬁne",)]
+    assert rows(cleaned("ﬁne", unicode_form="NFKC"), "text") == [("fine",)]
+
+
+def test_repairs_are_counted_by_kind():
+    repaired = cleaned("cafÃ©", "a\x00b", "e\u0301", "a  b", "fine").summary["repaired"]
+    assert repaired == {"encoding": 1, "control_characters": 1, "unicode_form": 1, "white_space": 1}
+
+
+MOJIBAKE = st.text().map(lambda text: text.encode().decode("latin-1"))
+
+
+@given(
+    st.one_of(
+        st.text(), MOJIBAKE, st.text("ÂÃâ€™œž©a \n\\[]#"), st.text("Ã àØÙ¡¢·°²»\u00d7√∂ \u201aÄì", max_size=6)
+    )
+)
+def test_the_test_in_polars_finds_what_ftfys_own_finds(text):
+    assert pl.Series([text]).str.contains(_looks_broken())[0] == is_bad(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (None, "empty_text"),
+        ("", "empty_text"),
+        (" \t\n", "empty_text"),
+        ("\u200b\x00", "empty_text"),
+        ("lost \ufffd here", "undecodable"),
+        ("ab", "too_short"),
+        ("abcdefghijk", "too_long"),
+    ],
+)
+def test_unusable_texts_are_refused_by_rule(text, rule):
+    tables = cleaned(text, "enough", min_chars=3, max_chars=10)
+    assert refused(tables) == [("e000", rule)]
+    assert tables.summary["by_rule"] == {rule: 1}
+
+
+def test_a_refused_row_keeps_its_text_and_place_and_gets_a_reason_without_text():
+    (row,) = cleaned("secret words", max_chars=5).quarantine.to_pylist()
+    assert row == {
+        "example_id": "e000",
+        "stage": "cleaned_examples",
+        "rule": "too_long",
+        "reason": "12 characters, at most 5 are wanted",
+        "text": "secret words",
+        "file": "rows.csv",
+        "row": 1,
+    }
+
+
+def test_limits_are_inclusive_and_count_characters_not_bytes():
+    assert cleaned("éé", "éééé", min_chars=2, max_chars=4).summary["kept"] == 2
+
+
+def test_rows_equal_but_for_case_white_space_and_width_are_merged():
+    tables = clean(
+        raw_table(("Straße  eins", "x"), ("STRASSE EINS", "x"), ("\uff33trasse eins", "x")), DEFAULT
+    )
+    assert rows(tables, "example_id") == [("e000",)]
+    assert tables.merged.to_pylist() == [
+        {"example_id": each, "merged_into": "e000", "rule": "exact_duplicate"} for each in ("e001", "e002")
+    ]
+
+
+def test_the_row_kept_is_that_of_the_smallest_group_none_first():
+    assert rows(clean(raw_table(("a", "x", "g2"), ("A", "x", "g1")), DEFAULT), "example_id") == [("e001",)]
+    assert rows(clean(raw_table(("a", "x", "g1"), ("A", "x", None)), DEFAULT), "example_id") == [("e001",)]
+
+
+def test_rows_with_different_labels_are_not_merged_yet():
+    assert clean(raw_table(("a", "x"), ("a", "y"), ("a", None), ("a", None)), DEFAULT).summary["merged"] == 1
+
+
+def test_texts_under_several_groups_are_counted():
+    table = raw_table(("a", "x", "1"), ("A", "x", "2"), ("b", "x", "1"), ("b", "x", "1"), ("c", "x", None))
+    assert clean(table, DEFAULT).summary["texts_in_several_groups"] == 1
+
+
+def test_lengths_are_counted_before_and_after():
+    lengths = cleaned("a" * 10, "b   b", None, max_chars=9).summary["lengths"]
+    assert sum(lengths["before"]["counts"]) == 3
+    assert sum(lengths["after"]["counts"]) == 1
+    assert (lengths["before"]["max"], lengths["after"]["max"]) == (10, 3)
+    assert len(lengths["edges"]) == len(lengths["before"]["counts"])
+
+
+@given(st.text())
+def test_a_text_key_is_the_case_folded_compatibility_form(text):
+    expected = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    # polars and Python disagree on four control characters (U+001C to U+001F), which cleaning removes.
+    same = [" ".join(each.translate(dict.fromkeys(range(0x1C, 0x20))).split()) for each in (expected,)]
+    found = text_keys(pl.Series([text]))[0].translate(dict.fromkeys(range(0x1C, 0x20)))
+    assert " ".join(found.split()) == same[0]
+
+
+@given(
+    st.lists(
+        st.tuples(st.one_of(st.none(), st.text("aA é\x00\ufffd", max_size=4)), st.sampled_from("xy")),
+        max_size=8,
+    )
+)
+def test_every_row_is_kept_merged_or_refused_and_cleaning_again_changes_nothing(examples):
+    tables = clean(raw_table(*examples), DEFAULT)
+    ids = [
+        *tables.examples["example_id"].to_pylist(),
+        *tables.merged["example_id"].to_pylist(),
+        *tables.quarantine["example_id"].to_pylist(),
+    ]
+    assert sorted(ids) == [f"e{index:03d}" for index in range(len(examples))]
+    count = tables.examples.num_rows
+    again = pa.table(
+        {
+            name: tables.examples[name] if name in CLEANED_SCHEMA.names else pa.nulls(count)
+            for name in RAW_SCHEMA.names
+        }
+    )
+    assert clean(again.cast(RAW_SCHEMA), DEFAULT).examples.equals(tables.examples)
+
+
+def test_planted_mojibake_is_repaired_to_what_it_was():
+    raw = planted_tickets().examples
+    place = {(row["file"], row["row"]): row["example_id"] for row in raw.to_pylist()}
+    planted = {
+        place[row["file"], row["row"]]: row["repaired"] for row in answers()["rows"] if "repaired" in row
+    }
+    texts = dict(rows(clean(raw, DEFAULT), "example_id", "text"))
+    assert {each: texts[each] for each in planted} == planted
+    assert clean(raw, DEFAULT).summary["repaired"]["encoding"] == len(planted) == 4

@@ -1,0 +1,119 @@
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from ft_assets.data.config import (
+    CleaningConfig,
+    ColumnRef,
+    ColumnsConfig,
+    LabelsConfig,
+    SourceConfig,
+    SplitsConfig,
+    Threshold,
+)
+
+
+def test_settings_and_contracts_import_no_table_library():
+    code = (
+        "import sys, ft_assets.data.config, ft_assets.data.contracts, ft_assets.data.masking;"
+        "print([name for name in ('polars', 'pyarrow', 'pandas', 'ftfy', 'great_expectations', 'dagster')"
+        " if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_whole_data_layer_never_imports_dagster():
+    code = (
+        "import sys, pkgutil, importlib, ft_assets.data as data;"
+        "[importlib.import_module(m.name) for m in pkgutil.walk_packages(data.__path__, 'ft_assets.data.')];"
+        "print('dagster' in sys.modules, 'great_expectations' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False False"
+
+
+def test_an_unknown_key_names_the_nearest_known_one():
+    with pytest.raises(ValidationError, match="unknown key 'encodng': did you mean 'encoding'"):
+        SourceConfig.model_validate({"path": "a.csv", "encodng": "latin-1"})
+
+
+@pytest.mark.parametrize("given", [{}, {"path": "a.csv", "function": "m:f"}])
+def test_a_source_is_a_path_or_a_function(given):
+    with pytest.raises(ValidationError, match="exactly one of 'path' and 'function'"):
+        SourceConfig(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"encoding": "utf8x"}, "unknown encoding"),
+        ({"encoding": "base64"}, "not a text encoding"),
+        ({"delimiter": ";;"}, "one character"),
+        ({"columns": ["a", "a"]}, "each only once"),
+    ],
+)
+def test_a_source_that_cannot_be_read_that_way_is_refused(given, message):
+    with pytest.raises(ValidationError, match=message):
+        SourceConfig(path="a.csv", **given)
+
+
+@pytest.mark.parametrize(("pattern", "message"), [("(", "not a regular expression"), ("(a)(b)", "2 groups")])
+def test_a_group_pattern_is_one_regular_expression_with_at_most_one_group(pattern, message):
+    with pytest.raises(ValidationError, match=message):
+        ColumnRef(column="id", pattern=pattern)
+
+
+def test_a_group_is_a_column_or_a_part_of_one():
+    assert ColumnsConfig.model_validate({"group": "author"}).group == "author"
+    assert ColumnsConfig.model_validate({"group": {"column": "id"}}).group == ColumnRef(column="id")
+
+
+def test_a_list_of_labels_means_names():
+    assert LabelsConfig.model_validate(["b", "a"]).label_names() == ["b", "a"]
+
+
+def test_labels_of_a_map_come_in_order_of_first_appearance():
+    assert LabelsConfig(map={"2": "good", "1": "bad", "3": "good"}).label_names() == ["good", "bad"]
+
+
+def test_numbers_in_a_map_are_read_as_they_are_written():
+    assert LabelsConfig.model_validate({"map": {1: "bad", 2: "good"}}).map == {"1": "bad", "2": "good"}
+
+
+def test_a_word_that_yaml_reads_as_a_truth_value_wants_quotes():
+    with pytest.raises(ValidationError, match="put it in quotes"):
+        LabelsConfig.model_validate([True, False])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "exactly one of"),
+        ({"names": ["a", "b"], "map": {"x": "a", "y": "b"}}, "exactly one of"),
+        ({"names": ["a"]}, "at least two labels"),
+        ({"names": ["a", "b", "a"]}, "has a value twice"),
+        ({"map": {"a": "x", " a": "y"}}, "has a value twice"),
+        ({"thresholds": [{"label": "a"}, {"label": "b", "above": 1}]}, "no bound and is not the last"),
+    ],
+)
+def test_labels_that_make_no_sense_are_refused(given, message):
+    with pytest.raises(ValidationError, match=message):
+        LabelsConfig(**given)
+
+
+def test_a_threshold_leaves_room_between_its_bounds():
+    with pytest.raises(ValidationError, match="no number is above"):
+        Threshold(label="a", above=1, below=1)
+
+
+def test_lengths_leave_room():
+    with pytest.raises(ValidationError, match="min_chars"):
+        CleaningConfig(min_chars=10, max_chars=9)
+
+
+def test_splits_leave_something_to_train_on():
+    with pytest.raises(ValidationError, match="nothing left for train"):
+        SplitsConfig(validation=0.5, test=0.5)

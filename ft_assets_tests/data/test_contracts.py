@@ -1,0 +1,294 @@
+import re
+import socket
+
+import pyarrow as pa
+import pytest
+
+from ft_assets.data import contract_runner
+from ft_assets.data.cleaning import clean
+from ft_assets.data.config import CleaningConfig, ContractsConfig, LabelsConfig, SplitsConfig
+from ft_assets.data.contracts import STAGES, expectations, run
+from ft_assets.data.examples import (
+    CLEANED_SCHEMA,
+    LABELED_SCHEMA,
+    RAW_SCHEMA,
+    SPLIT_SCHEMA,
+    StageTables,
+    counts,
+)
+from ft_assets.data.labels import label
+from ft_assets.data.splits import SPLITS, split
+from ft_assets_tests.data.helpers import answers, planted_tickets, raw_table
+
+LABELS = ["x", "y"]
+
+
+def examples(count=60):
+    return [(f"text number {index}", LABELS[index % 2]) for index in range(count)]
+
+
+def stages(rows, labels=LABELS, splits=None):
+    """All stages' tables of raw rows."""
+    raw = raw_table(*rows)
+    cleaned = clean(raw, CleaningConfig())
+    labelled = label(cleaned.examples, LabelsConfig(names=labels))
+    parts = split(labelled.examples, splits or SplitsConfig(validation=0.3, test=0.3))
+    return {
+        "raw_examples": StageTables(raw, summary=counts(raw.num_rows, raw, *EMPTY)),
+        "cleaned_examples": cleaned,
+        "labeled_examples": labelled,
+        **{f"{name}_split": parts[name] for name in SPLITS},
+    }
+
+
+EMPTY = (StageTables(RAW_SCHEMA.empty_table()).quarantine, StageTables(RAW_SCHEMA.empty_table()).merged)
+
+
+def failures(stage, made, labels=LABELS, **settings):
+    """Name → outcome of what has failed."""
+    splits = {name: made[f"{name}_split"] for name in SPLITS} if stage.endswith("split") else None
+    outcomes = run(expectations(stage, labels, **settings), made[stage], splits)
+    return {outcome.name: outcome for outcome in outcomes if not outcome.passed}
+
+
+def replaced(tables, **columns):
+    """The tables with other columns of examples; what the code would never make."""
+    table = tables.examples
+    for name, values in columns.items():
+        table = table.set_column(
+            table.schema.get_field_index(name), name, pa.array(values, table.schema.field(name).type)
+        )
+    return StageTables(table, tables.quarantine, tables.merged, tables.summary)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_names_are_unique_and_fit_for_checks(stage):
+    names = [each.name for each in expectations(stage, LABELS)]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[A-Za-z0-9_]+", name) for name in names)
+
+
+def test_every_expectation_says_what_holds_and_what_to_do():
+    for stage in STAGES:
+        for each in expectations(stage, LABELS):
+            assert each.stage == stage
+            assert each.description
+            assert each.advice
+
+
+def test_an_unknown_stage_is_an_error():
+    with pytest.raises(ValueError, match="unknown stage"):
+        expectations("training", LABELS)
+
+
+@pytest.mark.parametrize(
+    ("stage", "schema"),
+    [("raw_examples", RAW_SCHEMA), ("cleaned_examples", CLEANED_SCHEMA), ("labeled_examples", LABELED_SCHEMA)]
+    + [(f"{name}_split", SPLIT_SCHEMA) for name in SPLITS],
+)
+def test_the_contract_states_the_columns_that_the_stages_write(stage, schema):
+    stated = next(each for each in expectations(stage, LABELS) if each.name == "schema")
+    assert stated.kwargs["column_list"] == [f"{field.name}: {field.type}" for field in schema]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_good_data_passes_every_expectation_in_the_order_given(stage):
+    made = stages(examples())
+    splits = {name: made[f"{name}_split"] for name in SPLITS}
+    expected = expectations(stage, LABELS)
+    outcomes = run(expected, made[stage], splits if stage.endswith("split") else None)
+    assert [outcome.name for outcome in outcomes] == [each.name for each in expected]
+    # The shares of 20 rows are far from even: what is checked elsewhere.
+    assert [
+        outcome.name for outcome in outcomes if not outcome.passed and outcome.name != "label_balance"
+    ] == []
+    assert all(outcome.advice == "" for outcome in outcomes if outcome.passed)
+
+
+def test_running_prints_nothing_and_opens_no_connection(capfd, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a connection was opened")
+
+    contract_runner._batch_definition.cache_clear()
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    made = stages(examples(10))
+    assert failures("cleaned_examples", made) == {}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_failure_gives_counts_ids_and_advice_and_no_text():
+    made = stages(examples(30))
+    made["cleaned_examples"] = replaced(
+        made["cleaned_examples"], text=["", "secret words \ufffd", *(f"t{i}" for i in range(28))]
+    )
+    found = failures("cleaned_examples", made)
+    assert set(found) == {"text_present", "text_length", "text_decodable"}
+    outcome = found["text_decodable"]
+    assert (outcome.severity, outcome.checked, outcome.unexpected, outcome.example_ids) == (
+        "critical",
+        30,
+        1,
+        ["e001"],
+    )
+    assert outcome.advice.startswith("1 of 30 rows: ")
+    assert "secret" not in str(outcome.as_dict())
+
+
+def test_at_most_twenty_ids_are_given():
+    made = stages(examples(60))
+    made["labeled_examples"] = replaced(made["labeled_examples"], label=["z"] * 60)
+    outcome = failures("labeled_examples", made)["label_set"]
+    assert (outcome.unexpected, len(outcome.example_ids)) == (60, 20)
+
+
+def test_lengths_are_those_of_the_tasks_cleaning():
+    found = failures("cleaned_examples", stages(examples(10)), cleaning=CleaningConfig(max_chars=5))
+    assert set(found) == {"text_length"}
+
+
+def test_lost_rows_fail_conservation():
+    made = stages(examples(20))
+    for stage in ("raw_examples", "cleaned_examples", "labeled_examples"):
+        tables = made[stage]
+        lost = StageTables(tables.examples.slice(1), tables.quarantine, tables.merged, tables.summary)
+        outcome = failures(stage, made | {stage: lost})["rows_conserved"]
+        assert (outcome.severity, outcome.unexpected) == ("critical", 1)
+
+
+def test_a_missing_column_fails_the_schema_and_all_that_needs_it():
+    made = stages(examples(10))
+    tables = made["cleaned_examples"]
+    without = StageTables(
+        tables.examples.drop_columns(["text"]), tables.quarantine, tables.merged, tables.summary
+    )
+    found = failures("cleaned_examples", made | {"cleaned_examples": without})
+    assert set(found) == {"schema", "text_present", "text_length", "text_decodable"}
+    assert "missing" in found["text_length"].advice
+    assert "text_key: string" in found["schema"].advice
+
+
+def test_another_type_fails_the_schema():
+    made = stages(examples(10))
+    tables = made["raw_examples"]
+    table = tables.examples.set_column(3, "row", pa.array([1.0] * 10))
+    other = StageTables(table, tables.quarantine, tables.merged, tables.summary)
+    assert set(failures("raw_examples", made | {"raw_examples": other})) == {"schema"}
+
+
+def test_ids_that_repeat_or_are_missing_fail():
+    made = stages(examples(4))
+    made["cleaned_examples"] = replaced(made["cleaned_examples"], example_id=["a", "a", "b", None])
+    found = failures("cleaned_examples", made)
+    assert set(found) == {"example_id_present", "ids_unique"}
+    assert found["ids_unique"].unexpected == 2
+
+
+def test_duplicates_left_fail_at_cleaning_and_labelling():
+    made = stages(examples(4))
+    twins = {"text_key": ["same", "same", "b", "c"], "label": ["x", "x", "x", "y"]}
+    for stage, name in (("cleaned_examples", "duplicates_merged"), ("labeled_examples", "texts_unique")):
+        found = failures(stage, made | {stage: replaced(made[stage], **twins)})
+        assert {key: outcome.example_ids for key, outcome in found.items()} == {name: ["e001"]}
+
+
+def test_nothing_left_is_critical():
+    made = stages([("a", "?"), ("b", "?")])
+    found = failures("labeled_examples", made)
+    assert {name for name, outcome in found.items() if outcome.severity == "critical"} == {
+        "has_rows",
+        "at_least_two_classes",
+        "as_many_rows_as_classes",
+    }
+
+
+def test_one_class_only_is_critical():
+    found = failures("labeled_examples", stages([("a", "x"), ("b", "x"), ("c", "x")]))
+    assert found["at_least_two_classes"].severity == "critical"
+    assert found["every_class_present"].severity == "warning"
+    assert found["every_class_present"].advice.startswith("no row has the label 'y'")
+    assert (found["every_class_present"].checked, found["every_class_present"].unexpected) == (2, 1)
+
+
+def test_fewer_rows_than_classes_are_critical():
+    labels = ["x", "y", "z"]
+    found = failures("labeled_examples", stages([("a", "x"), ("b", "y")], labels), labels)
+    assert found["as_many_rows_as_classes"].severity == "critical"
+    assert found["as_many_rows_as_classes"].advice.startswith("found 2: ")
+
+
+def test_a_class_missing_from_a_split_is_critical_in_train_and_a_warning_elsewhere():
+    made = stages(examples(60))
+    for name, severity in (("train", "critical"), ("validation", "warning"), ("test", "warning")):
+        stage = f"{name}_split"
+        one_class = replaced(made[stage], label=["x"] * made[stage].examples.num_rows)
+        found = failures(stage, made | {stage: one_class})
+        assert found["every_class_present"].severity == severity
+        assert found["at_least_two_classes"].severity == severity
+
+
+def test_rows_shared_by_two_splits_are_critical():
+    made = stages(examples(60))
+    train, test = made["train_split"].examples, made["test_split"]
+    leaked = pa.concat_tables([test.examples, train.slice(0, 1)])
+    made["test_split"] = StageTables(leaked, test.quarantine, test.merged, test.summary)
+    for stage in ("train_split", "test_split"):
+        found = failures(stage, made)
+        for name in ("no_shared_ids", "no_shared_clusters", "no_shared_texts"):
+            assert found[name].severity == "critical"
+            assert found[name].example_ids == [train["example_id"][0].as_py()]
+        assert "all_rows_assigned" in found
+    assert not set(failures("validation_split", made)) & {
+        "no_shared_ids",
+        "no_shared_clusters",
+        "no_shared_texts",
+    }
+
+
+def test_a_text_that_differs_only_in_case_is_shared():
+    made = stages(examples(60))
+    train, test = made["train_split"], made["test_split"]
+    texts = [train.examples["text"][0].as_py().upper(), *test.examples["text"].to_pylist()[1:]]
+    made["test_split"] = replaced(test, text=texts)
+    assert {"no_shared_texts"} <= set(failures("train_split", made)) <= {"no_shared_texts", "label_balance"}
+
+
+def test_a_split_alone_cannot_be_judged():
+    made = stages(examples(20))
+    with pytest.raises(ValueError, match="all three splits"):
+        run(expectations("train_split", LABELS), made["train_split"])
+
+
+def test_many_refused_rows_are_a_warning_with_the_limit_in_the_task():
+    made = stages([*examples(10), ("", "x"), ("", "y")])
+    found = failures("cleaned_examples", made)
+    assert {name: outcome.severity for name, outcome in found.items()} == {"few_rows_quarantined": "warning"}
+    assert failures("cleaned_examples", made, contracts=ContractsConfig(max_quarantined=0.2)) == {}
+
+
+def test_an_uneven_split_is_a_warning_with_the_limit_in_the_task():
+    made = stages(examples(60))
+    summary = made["test_split"].summary | {
+        "largest_deviation": {"split": "test", "label": "x", "deviation": -0.2}
+    }
+    made["test_split"] = StageTables(made["test_split"].examples, summary=summary)
+    assert failures("test_split", made)["label_balance"].severity == "warning"
+    assert "label_balance" not in failures(
+        "test_split", made, contracts=ContractsConfig(max_label_deviation=0.2)
+    )
+
+
+def test_the_planted_data_set_passes_with_warnings_at_most():
+    raw = planted_tickets()
+    cleaned = clean(raw.examples, CleaningConfig())
+    config = LabelsConfig(map=answers()["label_map"])
+    labelled = label(cleaned.examples, config)
+    parts = split(labelled.examples, SplitsConfig())
+    made = {"raw_examples": raw, "cleaned_examples": cleaned, "labeled_examples": labelled}
+    made |= {f"{name}_split": parts[name] for name in SPLITS}
+    for stage in STAGES:
+        critical = [
+            outcome.name
+            for outcome in failures(stage, made, config.label_names()).values()
+            if outcome.severity == "critical"
+        ]
+        assert critical == []

@@ -1,0 +1,129 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ft_assets.data.config import ColumnsConfig, SourceConfig
+from ft_assets.data.examples import QUARANTINE_SCHEMA, RAW_SCHEMA
+from ft_assets.data.readers import raw_examples
+from ft_assets.errors import UserError
+from ft_assets.sources import ResolvedFile
+from ft_assets_tests.data.helpers import PLANTED, answers, planted_tickets, read, rows
+
+
+def csv(tmp_path, content: str, name: str = "a.csv"):
+    path = tmp_path / name
+    path.write_text(content)
+    return path
+
+
+def ids(tables):
+    return dict(rows(tables, "text", "example_id"))
+
+
+def test_tables_have_the_schema_of_the_stage(tmp_path):
+    tables = read(csv(tmp_path, "text,label\na,x\nb\nc,y\n"))
+    assert tables.examples.schema == RAW_SCHEMA
+    assert tables.quarantine.schema == QUARANTINE_SCHEMA
+
+
+def test_an_id_survives_another_label_another_file_name_and_another_row(tmp_path):
+    before = ids(read(csv(tmp_path, "text,label\na,x\nb,y\n")))
+    after = ids(read(csv(tmp_path, "text,label\nb,y\nnew,z\na,other\n", "renamed.csv")))
+    assert {text: after[text] for text in before} == before
+
+
+def test_another_source_name_makes_other_ids(tmp_path):
+    path = csv(tmp_path, "text,label\na,x\n")
+    assert ids(read(path, name="one")) != ids(read(path, name="two"))
+
+
+def test_equal_texts_of_several_sources_and_files_have_different_ids(tmp_path):
+    files = [ResolvedFile(csv(tmp_path, "text,label\na,x\na,x\n", name), name) for name in ("1.csv", "2.csv")]
+    source = SourceConfig(path="*.csv")
+    tables = raw_examples([(source, files), (source, files[:1])], ColumnsConfig())
+    assert len(set(tables.examples["example_id"].to_pylist())) == 6
+
+
+def test_rows_stand_in_source_order_with_relative_file_names(tmp_path):
+    files = [
+        ResolvedFile(csv(tmp_path, f"text,label\n{name},x\n", name), name) for name in ("b.csv", "a.csv")
+    ]
+    tables = raw_examples([(SourceConfig(path="*.csv"), files)], ColumnsConfig())
+    assert rows(tables, "text", "file") == [("b.csv", "b.csv"), ("a.csv", "a.csv")]
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("id", ["12_1", "12_2", "x"]),
+        ({"column": "id", "pattern": "^(.+)_"}, ["12", "12", None]),
+        ({"column": "id", "pattern": r"\d+$"}, ["1", "2", None]),
+    ],
+)
+def test_the_group_is_a_column_or_what_a_pattern_finds_in_it(tmp_path, group, expected):
+    path = csv(tmp_path, "id,text,label\n12_1,a,x\n12_2,b,x\nx,c,x\n")
+    tables = read(path, ColumnsConfig.model_validate({"group": group}))
+    assert tables.examples["group"].to_pylist() == expected
+    assert tables.summary["without_group"] == expected.count(None)
+
+
+def test_an_empty_group_is_none(tmp_path):
+    tables = read(csv(tmp_path, 'author,text,label\n,a,x\n" ",b,x\n'), ColumnsConfig(group="author"))
+    assert tables.examples["group"].to_pylist() == [None, None]
+
+
+def test_a_source_without_files_is_an_error():
+    with pytest.raises(UserError, match="no file was found"):
+        raw_examples([(SourceConfig(path="*.csv"), [])], ColumnsConfig())
+
+
+def test_the_summary_counts_rows_by_file(tmp_path):
+    summary = read(csv(tmp_path, "text,label\na,x\nb\nc,y\n")).summary
+    assert summary["files"] == [{"source": "default", "file": "a.csv", "rows": 3, "refused": 1}]
+    assert (summary["rows_in"], summary["kept"], summary["quarantined"]) == (3, 2, 1)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xy")), min_size=1, max_size=12), st.randoms()
+)
+def test_moving_rows_changes_no_set_of_ids(tmp_path_factory, examples, random):
+    def read_rows(examples):
+        path = tmp_path_factory.mktemp("rows") / "a.csv"
+        path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in examples))
+        return sorted(rows(read(path), "example_id", "text"))
+
+    moved = list(examples)
+    random.shuffle(moved)
+    assert read_rows(moved) == read_rows(examples)
+
+
+def test_planted_tickets_lose_exactly_the_planted_rows():
+    expected = {
+        (row["file"], row["row"]): row["rule"] for row in answers()["rows"] if row["stage"] == "raw_examples"
+    }
+    refused = planted_tickets().quarantine.to_pylist()
+    assert {(row["file"], row["row"]): row["rule"] for row in refused} == expected
+
+
+def test_planted_ratings_are_read_as_latin_1_without_quoting():
+    columns = ColumnsConfig.model_validate(
+        {"label": "rating", "group": {"column": "id", "pattern": "^(.+)_"}}
+    )
+    tables = read(PLANTED / "ratings.tsv", columns, encoding="latin-1", columns=["id", "rating", "text"])
+    assert tables.summary["kept"] == 30
+    assert [text for (text,) in rows(tables, "text") if not text.isascii() or '"' in text] == [
+        text for (text,) in rows(tables, "text") if text.endswith(('"Voilà', "très bien", '5" wide'))
+    ]
+
+
+@pytest.mark.network
+def test_the_sample_is_read_in_full(reviews_file):
+    columns = ColumnsConfig.model_validate(
+        {"label": "rating", "group": {"column": "id", "pattern": "^(.+)_"}}
+    )
+    tables = read(reviews_file, columns, format="tsv", encoding="latin-1", columns=["id", "rating", "text"])
+    assert (tables.summary["kept"], tables.summary["quarantined"], tables.summary["groups"]) == (
+        3_708,
+        0,
+        300,
+    )

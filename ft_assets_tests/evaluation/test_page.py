@@ -1,0 +1,232 @@
+"""`report.html`: everything is there, nothing acts, nothing is fetched."""
+
+from html.parser import HTMLParser
+
+import pyarrow as pa
+import pytest
+
+from ft_assets.evaluation.config import EvaluationConfig
+from ft_assets.evaluation.page import duration, estimate, signed, size
+from ft_assets.evaluation.report import build_report, render_html
+from ft_assets.evaluation.text_classification import evaluate_predictions
+from ft_assets_tests.evaluation.helpers import (
+    LABELS,
+    data_summaries,
+    examples,
+    noisy,
+    predictions,
+    provenance,
+    training,
+)
+
+HOSTILE = (
+    "<script>alert(1)</script></style></title>{{ 7*7 }}{% raw %}\x00\u202e\"'><img src=x onerror=alert(2)>"
+)
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; fails on tags that do not match."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text, self.style = "", ""
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] == "style":
+            self.style += data
+        else:
+            self.text += data
+
+
+def page_of(labels, text="a row", name="some_task", **task):
+    actual, guess = noisy(160, 1, 0.7, labels)
+    _, worse = noisy(160, 1, 0.3, labels)
+    table, given = examples(actual, text=text), predictions(guess, labels)
+    evaluation = evaluate_predictions(
+        table, given, {"tfidf": predictions(worse, labels)}, labels, EvaluationConfig(resamples=100)
+    )
+    about = {"name": name, "type": "text-classification", "title": None, "description": "", **task}
+    report = build_report(about, evaluation, training(), provenance(), data_summaries())
+    return report, render_html(report, table, given)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    report, html = page_of(LABELS)
+    return report, html, Page(html)
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    return Page(page_of([HOSTILE, "b"], HOSTILE, HOSTILE, title=HOSTILE, description=HOSTILE)[1])
+
+
+def test_the_page_opens_with_the_answer(plain):
+    report, _, page = plain
+    # Spaces and hyphens inside an estimate are of the sort that does not break.
+    shown = page.text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NON-BREAKING HYPHEN}", "-")
+    assert shown.index(report["answer"]) < shown.index("How good")
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "quality",
+        "confusion",
+        "baselines",
+        "labels",
+        "training",
+        "cost",
+        "mistakes",
+        "data",
+        "provenance",
+        "method",
+    ],
+)
+def test_the_page_has_every_section(plain, section):
+    assert ("id", section) in plain[2].attributes
+
+
+def test_the_page_shows_the_numbers_of_the_report(plain):
+    report, _, page = plain
+    for metric in report["headline"]:
+        assert f"{report['metrics'][metric]['value']:.3f}" in page.text
+    assert "1 min 54 s" in page.text
+    assert "1.0 GiB" in page.text
+    assert "dddddddddddd" in page.text
+
+
+def test_nothing_is_fetched(plain, hostile):
+    for page in (plain[2], hostile):
+        references = {
+            value for key, value in page.attributes if key in ("href", "src", "srcset", "action", "data")
+        }
+        assert references == {"data:,"}
+        assert "url(" not in page.style
+        assert "@import" not in page.style
+
+
+def test_nothing_acts(plain, hostile):
+    for page in (plain[2], hostile):
+        assert not set(page.tags) & {
+            "script",
+            "iframe",
+            "object",
+            "embed",
+            "img",
+            "form",
+            "base",
+            "a",
+            "foreignobject",
+        }
+        assert not [key for key, _ in page.attributes if key.startswith("on")]
+
+
+def test_a_policy_forbids_scripts_and_fetching(plain):
+    policy = next(value for key, value in plain[2].attributes if value and value.startswith("default-src"))
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    assert plain[1].index("Content-Security-Policy") < plain[1].index("<style")
+
+
+def test_hostile_text_stays_text(hostile):
+    shown = HOSTILE.replace("\x00", "␀").replace("\u202e", "⟨U+202E⟩")
+    # In the title, the heading, the answer, the description and the tables of labels.
+    assert hostile.text.count(shown) >= 5
+    # {{ 7*7 }} was not computed.
+    assert "49" not in hostile.text.replace(shown, "")
+    assert "\x00" not in hostile.text
+    assert "\u202e" not in hostile.text
+
+
+def test_hostile_text_leaves_the_page_in_one_piece(plain, hostile):
+    count = {tag: plain[2].tags.count(tag) for tag in ("html", "head", "body", "main", "style", "title")}
+    # <title> also names each figure, so only the others are the same for every page.
+    assert {tag: hostile.tags.count(tag) for tag in count if tag != "title"} == {
+        tag: number for tag, number in count.items() if tag != "title"
+    }
+
+
+def test_every_figure_is_named(plain):
+    page = plain[2]
+    figures = page.tags.count("svg")
+    assert figures > 0
+    assert page.attributes.count(("role", "img")) == figures == page.tags.count("desc")
+
+
+def test_rows_are_shown_masked():
+    page = Page(page_of(LABELS, "write to jane.doe@example.com, please")[1])
+    assert "jane.doe" not in page.text
+
+
+def test_without_rows_the_page_shows_none(plain):
+    assert "a row" in plain[2].text
+    assert "Where it was sure and wrong" not in Page(render_html(plain[0])).text
+
+
+@pytest.mark.parametrize("count", [2, 12, 40])
+def test_few_and_many_labels_find_their_room(count):
+    html = page_of([f"label{i}" for i in range(count)])[1]
+    page = Page(html)
+    assert ("heat" in html) and ("label0" in page.text)
+    assert ("The most frequent of the mistakes" in page.text) == (count > 30)
+
+
+def test_an_untold_training_and_one_cluster_give_a_page():
+    table = examples(["a", "b"] * 10, ["c"] * 20)
+    evaluation = evaluate_predictions(
+        table, predictions(["a"] * 20, ["a", "b"]), {}, ["a", "b"], EvaluationConfig()
+    )
+    task = {"name": "t", "type": "text-classification"}
+    page = Page(render_html(build_report(task, evaluation, {}, {}, {})))
+    assert "not measured" in page.text
+    assert "Before you rely on this" in page.text
+
+
+def test_a_row_without_text_is_shown_empty():
+    table = examples(["a", "b"]).set_column(1, "text", pa.array([None, None], pa.string()))
+    given = predictions(["b", "a"], ["a", "b"])
+    evaluation = evaluate_predictions(table, given, {}, ["a", "b"], EvaluationConfig(resamples=100))
+    report = build_report({"name": "t", "type": "text-classification"}, evaluation, {}, {}, {})
+    assert "Where it was sure and wrong" in render_html(report, table, given)
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (duration(0.01), "under 0.1 s"),
+        (duration(59.94), "59.9 s"),
+        (duration(59.97), "60.0 s"),
+        (duration(114.2), "1 min 54 s"),
+        (duration(7_260), "2 h 1 min"),
+        (duration(None), "not measured"),
+        (size(842 * 2**20), "842 MiB"),
+        (size(3 * 2**30), "3.0 GiB"),
+        (size(None), "not measured"),
+        (estimate(0.7184), "0.718"),
+        (estimate(None), "\N{EN DASH}"),
+        (signed(0.1), "+0.100"),
+        (signed(-0.1), "\N{MINUS SIGN}0.100"),
+    ],
+)
+def test_numbers_are_said_as_people_read_them(shown, expected):
+    assert shown == expected
