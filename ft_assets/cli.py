@@ -1,0 +1,163 @@
+"""The commands behind the Makefile: fetch what the tasks need, materialise a task, show its reports.
+
+Everything here can be done from the UI or with `dg`, too; these commands are for the terminal and for CI.
+"""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ft_assets.errors import UserError
+from ft_assets.paths import cache_dir, data_dir, reports_port, store_root
+
+__all__ = ["fetch", "main", "materialize"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0, or 1 where something has to be mended first."""
+    parser = argparse.ArgumentParser(prog="python -m ft_assets", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("fetch", help="fetch sources and base models of all tasks into the cache")
+    command.add_argument("task", nargs="?", help="this task only")
+    command = commands.add_parser(
+        "materialize", help="materialise a whole task; what has not changed is reused"
+    )
+    command.add_argument("task")
+    commands.add_parser("reports", help="serve the evaluation reports on 127.0.0.1")
+    given = parser.parse_args(arguments)
+    try:
+        if given.command == "fetch":
+            fetch(given.task)
+        elif given.command == "materialize":
+            return materialize(given.task)
+        else:
+            from ft_assets.report_server import serve
+
+            serve(reports_port())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def fetch(task: str | None = None) -> None:
+    """Resolve every source and base model of the tasks below `defs/`, so that all works offline afterwards.
+
+    Raises:
+        UserError: a source or model cannot be had, or there is no such task.
+    """
+    import yaml
+
+    from ft_assets.sources import resolve, resolve_model
+    from ft_assets.task import TaskConfig
+
+    folder = Path(__file__).parent / "defs"
+    files = sorted(folder.glob(f"{task or '*'}/defs.yaml"))
+    if not files:
+        raise _no_task(task or "*", [path.parent.name for path in sorted(folder.glob("*/defs.yaml"))])
+    for path in files:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not str(document.get("type", "")).startswith("ft_assets."):
+            continue
+        config = TaskConfig.model_validate(document["attributes"])
+        for source in config.sources:
+            if source.path and "://" in source.path:
+                found = resolve(source.path, cache=cache_dir(), base=data_dir())
+                print(
+                    f"{path.parent.name}: {len(found)} file(s) from {source.path.split('#')[0]}", flush=True
+                )
+        resolve_model(config.base_model, cache=cache_dir(), base=data_dir())
+        print(f"{path.parent.name}: base model {config.base_model}", flush=True)
+
+
+def materialize(task: str) -> int:
+    """Materialise a task in this process, on the instance in `DAGSTER_HOME`; the run is seen in the UI.
+
+    Returns:
+        The exit status: 0 when the run succeeded.
+    """
+    import dagster as dg
+
+    from ft_assets.definitions import defs
+
+    progress = dg.Definitions(loggers={"console": _progress_logger()})
+    definitions = dg.Definitions.merge(defs(), progress)
+    names = sorted({key.path[0] for key in definitions.resolve_all_asset_keys() if len(key.path) > 1})
+    if task not in names:
+        raise _no_task(task, names)
+    with dg.DagsterInstance.get() as instance:
+        result = definitions.resolve_job_def(task).execute_in_process(
+            instance=instance,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {}}},
+            tags={"ft_assets/launched_by": "python -m ft_assets"},
+        )
+        if not result.success:
+            _print_failures(result)
+            return 1
+        report = _last_report(instance, task)
+    print(f"report: {report}")
+    print("open the UI with `make dev`: the lineage, the checks, and this report one click away")
+    return 0
+
+
+def _last_report(instance: Any, task: str) -> Path:
+    import dagster as dg
+
+    from ft_assets.artifacts import ArtifactStore
+
+    event = instance.get_latest_materialization_event(dg.AssetKey([task, "evaluation_report"]))
+    version = event.asset_materialization.tags["dagster/data_version"]
+    store = ArtifactStore(store_root(), cache=cache_dir())
+    return store.open(task, "evaluation_report", version).path / "report.html"
+
+
+def _print_failures(result: Any) -> None:
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            text = failure.user_failure_data.description if failure.user_failure_data else str(failure.error)
+            print(f"\nfailed: {event.step_key}\n{text}", file=sys.stderr)
+
+
+def _no_task(task: str, known: Sequence[str]) -> UserError:
+    return UserError(
+        f"there is no task '{task}'",
+        where=str(Path(__file__).parent / "defs"),
+        do=f"known tasks: {', '.join(known)}; `dg scaffold defs ft_assets.FineTuningTask NAME` makes a new one",
+    )
+
+
+def _progress_logger() -> Any:
+    """A console logger that prints a line for what a person wants to follow, with the seconds since start."""
+    import dagster as dg
+
+    started = time.monotonic()
+
+    class Progress(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            meta = getattr(record, "dagster_meta", {})
+            event = meta.get("dagster_event")
+            if event is None:
+                text = meta.get("orig_message", record.getMessage())
+            elif event.is_step_start:
+                text = "started"
+            elif event.is_step_success:
+                text = "done"
+            else:
+                return
+            step = meta.get("step_key") or ""
+            print(f"{time.monotonic() - started:7.1f} s  {step.split('__')[-1]:<20} {text}", flush=True)
+
+    @dg.logger(config_schema={}, description="One line a step and a message, for the terminal.")
+    def console(context: dg.InitLoggerContext) -> logging.Logger:
+        logger = logging.Logger("ft_assets.progress", level=logging.INFO)
+        logger.addHandler(Progress(level=logging.DEBUG))
+        logger.setLevel(logging.DEBUG)
+        return logger
+
+    return console

@@ -1,0 +1,44 @@
+"""The audit of a data stage: its tables are written to staging, and its contract is run on them."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ft_assets.artifacts import Staging
+from ft_assets.components.stage import Built, Stage, Task
+from ft_assets.data.contracts import Expectation, expectations, run
+
+if TYPE_CHECKING:
+    from ft_assets.data.examples import StageTables
+
+__all__ = ["AUDIT_CODE", "contract", "write_and_audit"]
+
+# What a contract says is part of what a stage does: another rule runs the audit again.
+AUDIT_CODE = ("ft_assets.data.contracts", "ft_assets.data.contract_runner", "ft_assets.data.cleaning")
+
+
+def contract(task: Task, asset: str) -> tuple[Expectation, ...]:
+    """The expectations of one data stage of a task."""
+    config = task.config
+    return tuple(expectations(asset, config.label_rules.label_names(), config.contracts, config.cleaning))
+
+
+def write_and_audit(
+    stage: Stage,
+    staging: Staging,
+    tables: "StageTables",
+    splits: "Mapping[str, StageTables] | None" = None,
+) -> Built:
+    """Write what a stage has made to staging, and run the stage's contract on it.
+
+    Args:
+        stage: The stage.
+        staging: Receives `examples`, `quarantine` and `merged`.
+        tables: What was made.
+        splits: For a split, all three by name, to look for overlap.
+    """
+    from ft_assets.versions import tables_version
+
+    made = {"examples": tables.examples, "quarantine": tables.quarantine, "merged": tables.merged}
+    for name, table in made.items():
+        staging.write_table(name, table)
+    return Built(tables_version(made), tables.summary, run(contract(stage.task, stage.asset), tables, splits))

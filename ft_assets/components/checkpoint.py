@@ -1,0 +1,108 @@
+"""`checkpoint`: the fine-tuned model, trained by the worker in a process of its own."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from ft_assets.artifacts import Artifact, Staging
+from ft_assets.components.live import LiveProgress
+from ft_assets.components.stage import Built, Event, Production, Stage, Task, publish
+
+__all__ = ["TRAINING_RESULT", "build"]
+
+TRAINING_RESULT = "training.json"
+MEASURED = (
+    "seconds",
+    "examples_per_second",
+    "tokens_per_second",
+    "rows",
+    "validation_rows",
+    "epochs",
+    "steps",
+    "best_step",
+    "stopped_early",
+    "trainable_parameters",
+    "parameters",
+    "device",
+    "precision",
+    "optimizer",
+    "attention",
+)
+
+
+def build(task: Task) -> dg.AssetsDefinition:
+    config = task.config
+    stage = Stage(
+        task=task,
+        asset="checkpoint",
+        description=f"The base model fine-tuned on the train split ({config.training.method}), best by validation; "
+        "safetensors and JSON in Hub format.",
+        kinds=frozenset({"pytorch", "huggingface", "safetensors"}),
+        code=("ft_assets.training", "ft_assets.worker"),
+        config={
+            "task_type": config.task_type,
+            "labels": config.label_rules.label_names(),
+            "training": config.training.model_dump(mode="json"),
+        },
+        inputs=("train_split", "validation_split", "base_model"),
+        libraries=("torch", "transformers", "peft", "accelerate", "safetensors"),
+        describe=_describe,
+        seed=config.training.seed,
+    )
+
+    @dg.asset(
+        **{**stage.asset_arguments(), "required_resource_keys": {"artifact_store", "launcher"}}, pool="gpu"
+    )
+    def checkpoint(
+        context: dg.AssetExecutionContext,
+        train_split: Artifact,
+        validation_split: Artifact,
+        base_model: Artifact,
+    ) -> Iterator[Event]:
+        upstream = {
+            "train_split": train_split,
+            "validation_split": validation_split,
+            "base_model": base_model,
+        }
+
+        def make(staging: Staging) -> Built:
+            from ft_assets.versions import files_version
+            from ft_assets.worker.work_order import CardFacts, WorkOrder
+
+            order = WorkOrder(
+                kind="train",
+                task_type=config.task_type,
+                output=str(staging.path),
+                labels=config.label_rules.label_names(),
+                base_model=str(base_model.path),
+                train=str(train_split.file("examples.parquet")),
+                validation=str(validation_split.file("examples.parquet")),
+                training=config.training,
+                card=CardFacts(
+                    task=task.name,
+                    description=config.description,
+                    base_model=base_model.summary["source"],
+                    data_versions={name: artifact.data_version for name, artifact in upstream.items()},
+                ),
+            )
+            result = context.resources.launcher.run(
+                context, order, on_message=LiveProgress(context, stage.key)
+            )
+            # Times and memory differ from run to run; the data version is the model's alone.
+            return Built(files_version(staging.path, exclude=[TRAINING_RESULT]), _summary(result))
+
+        yield from publish(context, Production(stage, upstream, make))
+
+    return checkpoint
+
+
+def _summary(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name != "kind"}
+
+
+def _describe(artifact: Artifact) -> dict[str, Any]:
+    result = artifact.summary
+    shown: dict[str, Any] = {name: result[name] for name in MEASURED if result.get(name) is not None}
+    shown["peak_memory_megabytes"] = round(result["peak_memory_bytes"] / 1e6, 1)
+    return shown

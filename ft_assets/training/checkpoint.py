@@ -1,0 +1,158 @@
+"""Loading base models and writing checkpoints in the Hub's format: safetensors and JSON, no pickle, no
+machine paths."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ft_assets.errors import UserError
+from ft_assets.training.config import TrainingConfig
+from ft_assets.training.methods import merged
+
+__all__ = ["load_base", "load_checkpoint", "load_tokenizer", "save_checkpoint"]
+
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, **_LOCAL)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"no tokenizer could be loaded: {_first_line(error)}",
+            where=str(folder),
+            do="the folder needs tokenizer.json (or the tokenizer's own files) beside config.json",
+        ) from error
+
+
+def load_base(folder: Path, labels: list[str], dropout: float | None) -> tuple[Any, list[str]]:
+    """A base model with a classification head for `labels`, weights in fp32.
+
+    Returns:
+        The model, and the names of weights that the folder did not have (the head's, as a rule).
+
+    Raises:
+        UserError: the folder is missing, has no safetensors weights, or has no classifier architecture.
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    _require_model_folder(folder)
+    try:
+        config = AutoConfig.from_pretrained(
+            folder,
+            id2label=dict(enumerate(labels)),
+            label2id={name: i for i, name in enumerate(labels)},
+            problem_type="single_label_classification",
+            **_LOCAL,
+        )
+        _set_dropout(config, dropout)
+        # A head for other classes (a base model that is a classifier itself) is replaced.
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            config=config,
+            dtype="float32",
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **_LOCAL,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"the base model cannot be loaded as a text classifier: {_first_line(error)}",
+            where=str(folder),
+            do="choose a base model that transformers knows, with config.json and safetensors weights",
+        ) from error
+    replaced = [entry[0] if isinstance(entry, tuple) else entry for entry in report["mismatched_keys"]]
+    return model, sorted({*report["missing_keys"], *replaced})
+
+
+def load_checkpoint(folder: Path) -> Any:
+    """A checkpoint that `save_checkpoint` wrote, weights in fp32.
+
+    Raises:
+        UserError: the folder is missing or incomplete.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    _require_model_folder(folder)
+    try:
+        return AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype="float32", use_safetensors=True, **_LOCAL
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"the checkpoint cannot be loaded: {_first_line(error)}", where=str(folder)
+        ) from error
+
+
+def save_checkpoint(
+    model: Any, tokenizer: Any, output: Path, *, config: TrainingConfig, window: int, base_model: str | None
+) -> None:
+    """Write the model so that plain `from_pretrained` and `pipeline` load it.
+
+    With LoRA there are both: the merged model at the top, and the adapter in PEFT's format in `adapter/`.
+
+    Args:
+        model: the trained model, as `methods.prepare` made it; a LoRA model is merged by this.
+        tokenizer: saved with `window` as its limit, so that predictions cut as training did.
+        output: existing directory.
+        config: settings of the training.
+        window: most tokens of a row.
+        base_model: what the adapter's configuration names as its base: an identity, never a path.
+    """
+    if config.method == "lora":
+        for settings in model.peft_config.values():
+            settings.base_model_name_or_path = base_model
+        model.save_pretrained(output / "adapter", safe_serialization=True, save_embedding_layers=False)
+        # PEFT writes a card with blanks to fill in; the one beside it tells all.
+        (output / "adapter" / "README.md").unlink(missing_ok=True)
+    plain = merged(model, config)
+    plain.save_pretrained(output)
+    tokenizer.model_max_length = window
+    tokenizer.save_pretrained(output)
+    _drop_paths(output)
+
+
+def _drop_paths(output: Path) -> None:
+    """Take the place where the base model lay out of the JSON files: it means nothing elsewhere."""
+    for name in ("config.json", "tokenizer_config.json"):
+        path = output / name
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for key in ("_name_or_path", "name_or_path", "vocab_file", "merges_file"):
+            content.pop(key, None)
+        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _set_dropout(config: Any, dropout: float | None) -> None:
+    """Set every dropout probability that the configuration has."""
+    if dropout is None:
+        return
+    for name, value in config.to_dict().items():
+        if ("dropout" in name or name.endswith("_pdrop")) and isinstance(value, float | int):
+            setattr(config, name, dropout)
+
+
+def _require_model_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            "no model here: config.json is missing", where=str(folder), do="give the folder of a model"
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(
+            "the model has no safetensors weights; pickled weights are not loaded, they can run code",
+            where=str(folder),
+            do="take a revision with safetensors files, or convert it once with save_pretrained",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,109 @@
+"""Rows as the model reads them: tokenised once, without padding; what does not fit the window is cut and
+counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from ft_assets.errors import UserError
+
+__all__ = ["Rows", "model_window", "read_rows"]
+
+_NO_LIMIT = 10**6  # tokenizers without a window say about 10^30
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Tokenised rows; all members have one entry a row, in the order of the file."""
+
+    example_ids: list[str]
+    input_ids: list[list[int]]
+    labels: np.ndarray
+    """Index of the label, int64; empty where no labels were asked for."""
+    truncated: np.ndarray
+    """True where the text was longer than the window."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, int64."""
+        return np.fromiter(map(len, self.input_ids), dtype=np.int64, count=len(self.input_ids))
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+def model_window(tokenizer: Any, model_config: Any, max_length: int | None = None) -> int:
+    """Most tokens of a row: the smallest of the tokenizer's limit, the model's positions and `max_length`."""
+    limits = [limit for limit in (max_length, tokenizer.model_max_length) if limit and limit < _NO_LIMIT]
+    positions = getattr(model_config, "max_position_embeddings", None)
+    if isinstance(positions, int) and positions > 0:
+        # RoBERTa and its kin count positions from the padding index on, so two of the 514 are never reached.
+        offset = (model_config.pad_token_id or 0) + 1 if "roberta" in model_config.model_type else 0
+        limits.append(positions - offset)
+    return min(limits) if limits else _NO_LIMIT
+
+
+def read_rows(path: Path, tokenizer: Any, window: int, labels: list[str] | None = None) -> Rows:
+    """Read a Parquet file with example_id, text (and label, if `labels` are given) and tokenise it.
+
+    Raises:
+        UserError: no such file, a column is missing, a text or label is null, or a label is not in `labels`.
+    """
+    wanted = ["example_id", "text"] + (["label"] if labels is not None else [])
+    try:
+        # Not pq.read_table: that loads pyarrow.dataset and pandas, most of a second.
+        with pq.ParquetFile(path) as file:
+            present = file.schema_arrow.names
+            missing = [name for name in wanted if name not in present]
+            if missing:
+                raise UserError(
+                    f"no column {', '.join(missing)}; it has {', '.join(present)}", where=str(path)
+                )
+            table = file.read(columns=wanted)
+    except FileNotFoundError as error:
+        raise UserError("the file with the rows does not exist", where=str(path)) from error
+    nulls = [name for name in wanted if table[name].null_count]
+    if nulls:
+        raise UserError(f"null values in {', '.join(nulls)}", where=str(path))
+    input_ids, truncated = _tokenise(table["text"].to_pylist(), tokenizer, window)
+    ids = [str(value) for value in table["example_id"].to_pylist()]
+    indices = np.zeros(0, dtype=np.int64)
+    if labels is not None:
+        indices = _label_indices(table["label"].to_pylist(), labels, path)
+    return Rows(example_ids=ids, input_ids=input_ids, labels=indices, truncated=truncated)
+
+
+def _tokenise(texts: list[str], tokenizer: Any, window: int) -> tuple[list[list[int]], np.ndarray]:
+    """Token ids of each text, at most `window`, and which texts were cut."""
+    if not texts:
+        return [], np.zeros(0, dtype=bool)
+    arguments = {"padding": False, "return_attention_mask": False, "return_token_type_ids": False}
+    encoded: list[list[int]] = tokenizer(texts, truncation=False, verbose=False, **arguments)["input_ids"]
+    too_long = [i for i, ids in enumerate(encoded) if len(ids) > window]
+    truncated = np.zeros(len(texts), dtype=bool)
+    if too_long:
+        # Cut by the tokenizer, which keeps the special tokens at the end.
+        cut = tokenizer([texts[i] for i in too_long], truncation=True, max_length=window, **arguments)[
+            "input_ids"
+        ]
+        for i, ids in zip(too_long, cut, strict=True):
+            encoded[i] = ids
+        truncated[too_long] = True
+    return encoded, truncated
+
+
+def _label_indices(values: list[str], labels: list[str], path: Path) -> np.ndarray:
+    index = {name: i for i, name in enumerate(labels)}
+    unknown = sorted(set(values) - set(index))
+    if unknown:
+        raise UserError(
+            f"{len(unknown)} label(s) outside the set: {', '.join(map(repr, unknown[:5]))}",
+            where=str(path),
+            do=f"the labels of this task are {', '.join(labels)}; map or add the others",
+        )
+    return np.array([index[value] for value in values], dtype=np.int64)

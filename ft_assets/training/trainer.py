@@ -1,0 +1,182 @@
+"""The Trainer of transformers with our batches, loss, checks and progress. What it is trained on is decided
+elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
+
+from ft_assets.training.batches import LengthGroupedSampler, LengthOrderedSampler, rows_per_pass
+from ft_assets.training.guards import FiniteGuard, total_norm
+from ft_assets.training.progress import Meter
+
+__all__ = ["ClassifierTrainer", "evaluation_scores", "evaluation_steps"]
+
+
+def evaluation_steps(steps: int, evaluations: int) -> set[int]:
+    """Steps (counted from 1) after which to evaluate: evenly spaced, the last one always among them."""
+    return {max(1, round(steps * i / evaluations)) for i in range(1, evaluations + 1)}
+
+
+def evaluation_scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy and macro-F1 of logits (rows, classes); as scikit-learn has them, a class without rows counts
+    as 0."""
+    classes = logits.shape[1]
+    confusion = np.bincount(labels * classes + logits.argmax(-1), minlength=classes**2).reshape(
+        classes, classes
+    )
+    hits = confusion.diagonal()
+    f1 = 2 * hits / np.maximum(confusion.sum(0) + confusion.sum(1), 1)
+    return {"accuracy": float(hits.sum() / max(confusion.sum(), 1)), "f1_macro": float(f1.mean())}
+
+
+class ClassifierTrainer(Trainer):
+    """Trainer of sequence classifiers.
+
+    It differs from its parent in these things:
+        batches: rows of like length, in an order that depends on seed and epoch alone; a batch is computed
+            in parts of at most `tokens_per_pass` tokens whose gradients add up to that of the whole.
+        loss: cross-entropy with class weights and label smoothing in training; plain in evaluations, so that
+            validation losses compare across settings.
+        checks: loss and gradient norm, and the trained weights, are finite at every step.
+        progress: to a Meter instead of log files.
+
+    Args:
+        group_by_length: batches of rows of like length, in training and in evaluations.
+        class_weights: weight of each class in the training loss, shape (classes,), or None.
+        label_smoothing: share of the target that is given to all classes alike.
+        tokens_per_pass: most tokens in one pass, padding counted.
+        evaluate_at: steps after which to evaluate.
+        meter, guard: where progress and numbers go.
+        **kwargs: as for `transformers.Trainer`.
+    """
+
+    def __init__(
+        self,
+        *,
+        group_by_length: bool,
+        class_weights: torch.Tensor | None,
+        label_smoothing: float,
+        tokens_per_pass: int,
+        evaluate_at: set[int],
+        meter: Meter,
+        guard: FiniteGuard,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._group_by_length = group_by_length
+        self._class_weights = class_weights.to(self.args.device) if class_weights is not None else None
+        self._label_smoothing = label_smoothing
+        self._tokens_per_pass = tokens_per_pass
+        self._meter = meter
+        self._guard = guard
+        self.model_accepts_loss_kwargs = (
+            False  # the loss is ours, so nothing needs to be counted ahead of a batch
+        )
+        self.remove_callback(PrinterCallback)
+        self.add_callback(_StepCallback(meter, guard, evaluate_at))
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Forward and backward of one batch, in parts; returns the loss of the batch, detached."""
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        rows, length = inputs["input_ids"].shape
+        size = rows_per_pass(rows, length, self._tokens_per_pass)
+        labels = inputs["labels"]
+        # The mean over the batch, as `cross_entropy` takes it: by the weights of the rows.
+        scale = self._class_weights[labels].sum() if self._class_weights is not None else rows
+        loss = torch.zeros((), device=labels.device)
+        for start in range(0, rows, size):
+            part = {name: tensor[start : start + size] for name, tensor in inputs.items()}
+            with self.compute_loss_context_manager():
+                part_loss = self._summed_loss(model, part) / scale
+            self.accelerator.backward(part_loss)
+            loss += part_loss.detach()
+        self._guard.look("the loss", loss, **self._moment())
+        self._meter.add_batch(loss, inputs["attention_mask"])
+        return loss
+
+    def _summed_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        labels = inputs.pop("labels")
+        return cross_entropy(
+            model(**inputs).logits.float(),
+            labels,
+            weight=self._class_weights,
+            label_smoothing=self._label_smoothing,
+            reduction="sum",
+        )
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Plain mean cross-entropy: what evaluations report."""
+        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        loss = cross_entropy(outputs.logits.float(), inputs["labels"])
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """As the parent's, timed apart from the training; reports the scores."""
+        self._guard.check()
+        with self._meter.evaluating():
+            metrics: dict[str, float] = super().evaluate(*args, **kwargs)
+        scores = {name: metrics[f"eval_{name}"] for name in ("loss", "accuracy", "f1_macro")}
+        self._meter.add_evaluation(self.state.global_step, self.state.epoch or 0.0, scores)
+        return metrics
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted here: the parent walks through all parameters for it at every step."""
+        return 0
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        self._guard.look("the gradient norm", norm, **self._moment())
+        self._meter.see_gradient(norm)
+        return norm
+
+    def _moment(self) -> dict[str, Any]:
+        return {"step": self.state.global_step + 1, "learning_rate": self._get_learning_rate()}
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        if not self._group_by_length:
+            return super()._get_train_sampler(dataset)
+        return LengthGroupedSampler(_lengths(dataset), self.args.train_batch_size, self.args.seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        if not self._group_by_length:
+            return super()._get_eval_sampler(eval_dataset)
+        # Scores are computed from the pairs that the loop returns, so the order of rows does not matter.
+        return LengthOrderedSampler(_lengths(eval_dataset))
+
+
+def _lengths(dataset: Any) -> np.ndarray:
+    return np.fromiter(map(len, dataset["input_ids"]), dtype=np.int64, count=len(dataset))
+
+
+class _StepCallback(TrainerCallback):
+    """What is done after each optimizer step."""
+
+    def __init__(self, meter: Meter, guard: FiniteGuard, evaluate_at: set[int]) -> None:
+        self._meter = meter
+        self._guard = guard
+        self._evaluate_at = evaluate_at
+        self._trained: list[torch.Tensor] = []
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._trained = [weight for weight in kwargs["model"].parameters() if weight.requires_grad]
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        rate = kwargs["lr_scheduler"].get_last_lr()[0]
+        step = state.global_step
+        self._guard.look("the norm of the weights", total_norm(self._trained), step=step, learning_rate=rate)
+        if self._meter.is_due(step):
+            self._guard.check()
+            self._meter.end_step(step, state.epoch or 0.0, rate)
+        control.should_evaluate = step in self._evaluate_at

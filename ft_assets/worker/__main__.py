@@ -1,0 +1,135 @@
+"""Carry out a work order: `python -m ft_assets.worker WORK_ORDER.json`.
+
+Exit codes: 0 done; 2 something the user can mend (told in an `error` message and on stderr); 1 anything
+else, with the traceback on stderr.
+"""
+
+import errno
+import gc
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+from ft_assets.errors import UserError
+from ft_assets.worker.messages import open_messages
+from ft_assets.worker.work_order import WorkOrder
+
+_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "true",
+    # Threads that wait for one another sleep instead of spinning. On a machine that does anything else
+    # beside, spinning made small matrix products up to thirty times slower; on an idle one it brings nothing.
+    "OMP_WAIT_POLICY": "passive",
+}
+"""Set before torch is loaded. What the user has set stays."""
+
+_TASK_TYPES = {"text-classification": "ft_assets.worker.text_classification"}
+"""Task type → module with `training(order)` and `prediction(order)`, each of which gives the function that
+does it."""
+
+
+def main(arguments: list[str]) -> int:
+    """Read the order, carry it out, tell the result; returns the exit code."""
+    if len(arguments) != 1:
+        print("usage: python -m ft_assets.worker WORK_ORDER.json", file=sys.stderr)
+        return 2
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with open_messages() as send:
+        try:
+            result = carry_out(WorkOrder.read(Path(arguments[0])), send)
+        except UserError as error:
+            send({"kind": "error", "what": error.what, "where": error.where, "do": error.do})
+            print(error, file=sys.stderr)
+            return 2
+        except Exception as error:
+            known = _explained(error)
+            if known is None:
+                traceback.print_exc()
+                return 1
+            send({"kind": "error", "what": known.what, "where": known.where, "do": known.do})
+            traceback.print_exc()
+            return 2
+        send({"kind": "result", **{name: value for name, value in result.items() if name != "history"}})
+    return 0
+
+
+def carry_out(order: WorkOrder, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Do what the order says and write training.json or prediction.json into its output; returns that file's
+    content.
+
+    Raises:
+        UserError: something the user can mend.
+    """
+    # Hundreds of thousands of objects are made while torch and transformers load, and none is garbage.
+    gc.disable()
+    try:
+        run = _runner(order)
+    finally:
+        gc.freeze()
+        gc.enable()
+    result: dict[str, Any] = {"kind_of_work": order.kind, "task_type": order.task_type, **run(send)}
+    name = {"train": "training.json", "predict": "prediction.json"}[order.kind]
+    write_json(Path(order.output) / name, result)
+    return result
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write readable JSON; NaN and infinity, which JSON has not, are refused."""
+    path.write_text(
+        json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+
+
+def _runner(order: WorkOrder) -> Callable[[Callable[[dict[str, Any]], None]], dict[str, Any]]:
+    """The function that does the work. Imports happen here: each task type and kind loads only what it
+    needs."""
+    if order.task_type not in _TASK_TYPES:
+        raise UserError(
+            f"the worker has no task type '{order.task_type}'",
+            where="work order: task_type",
+            do=f"take one of {', '.join(_TASK_TYPES)}",
+        )
+    module = importlib.import_module(_TASK_TYPES[order.task_type])
+    prepare = {"train": module.training, "predict": module.prediction}[order.kind]
+    return cast(Callable[[Callable[[dict[str, Any]], None]], dict[str, Any]], prepare(order))
+
+
+def _explained(error: Exception) -> UserError | None:
+    """Failures of the machine that the user can do something about."""
+    text = str(error)
+    if (
+        type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in text
+        or isinstance(error, MemoryError)
+    ):
+        return UserError(
+            "the memory is not enough",
+            where="GPU" if "CUDA" in text else "worker",
+            do="lower training.tokens_per_pass or training.max_length, or take training.method: lora",
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return UserError(
+            "no space left on the device", where=error.filename or "output", do="make room, run again"
+        )
+    return None
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once: taking torch down in order costs more than a second, and nothing is left to do."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    _leave(main(sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""From a work order to the functions of the training layer, for text classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ft_assets.training.model_card import model_card
+from ft_assets.worker.work_order import WorkOrder
+
+__all__ = ["prediction", "training"]
+
+_Send = Callable[[dict[str, Any]], None]
+
+
+def training(order: WorkOrder) -> Callable[[_Send], dict[str, Any]]:
+    """Load what training needs and return the function that trains, writes the checkpoint and its card."""
+    from ft_assets.training.text_classification import train_classifier
+
+    def run(send: _Send) -> dict[str, Any]:
+        output = Path(order.output)
+        result = train_classifier(
+            base_model=_given(order.base_model),
+            train=_given(order.train),
+            validation=Path(order.validation) if order.validation is not None else None,
+            labels=order.labels,
+            config=order.training,
+            output=output,
+            report=send,
+            base_model_name=order.card.base_model,
+        )
+        (output / "README.md").write_text(_card(order, result), encoding="utf-8")
+        return result
+
+    return run
+
+
+def prediction(order: WorkOrder) -> Callable[[_Send], dict[str, Any]]:
+    """Load what prediction needs and return the function that predicts."""
+    from ft_assets.training.text_prediction import predict_classes
+
+    def run(send: _Send) -> dict[str, Any]:
+        return predict_classes(
+            checkpoint=_given(order.checkpoint),
+            examples=_given(order.examples),
+            labels=order.labels,
+            config=order.training,
+            output=Path(order.output),
+            report=send,
+        )
+
+    return run
+
+
+def _given(path: str | None) -> Path:
+    if path is None:  # the order's own validation sees to it
+        raise ValueError("the work order lacks a path that its kind needs")
+    return Path(path)
+
+
+_CARD_SETTINGS = ("method", "learning_rate", "seed", "precision", "optimizer", "device_name", "window")
+_CARD_RESULTS = (
+    "steps",
+    "epochs",
+    "best_step",
+    "seconds",
+    "examples_per_second",
+    "trainable_parameters",
+    "parameters",
+)
+
+
+def _card(order: WorkOrder, result: dict[str, Any]) -> str:
+    settings = {name: result[name] for name in _CARD_SETTINGS}
+    settings |= {"batch_size": order.training.batch_size, "epochs asked for": order.training.epochs}
+    outcome = {name: result[name] for name in _CARD_RESULTS}
+    evaluations = [point for point in result["history"] if point["kind"] == "evaluation"]
+    best = next((point for point in evaluations if point["step"] == result["best_step"]), None)
+    if best is not None:
+        outcome |= {f"validation {name}": best[name] for name in ("loss", "accuracy", "f1_macro")}
+    facts = order.card
+    return model_card(
+        title=facts.task,
+        description=facts.description,
+        labels=order.labels,
+        base_model=facts.base_model,
+        license_name=facts.license,
+        language=facts.language,
+        data_versions=facts.data_versions,
+        training=settings,
+        result=outcome,
+    )

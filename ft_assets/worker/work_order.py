@@ -1,0 +1,104 @@
+"""The work order: the JSON file that tells the worker what to do. Light: the code location loads this
+module."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from ft_assets.config import StrictModel
+from ft_assets.errors import UserError
+from ft_assets.training.config import TrainingConfig
+
+__all__ = ["CardFacts", "WorkOrder"]
+
+
+class CardFacts(StrictModel):
+    """What the model card says that the worker cannot know."""
+
+    task: str = "model"
+    """Name of the task; the title of the card."""
+
+    description: str = ""
+    """What the model is for, in the user's words."""
+
+    base_model: str | None = None
+    """Identity of the base model (a hub name, or the source as pinned in the task), never a path of this
+    machine."""
+
+    license: str | None = None
+    """Licence as the Hub names it, if known: apache-2.0, mit, …"""
+
+    language: str | None = None
+    """Language code of the texts, if known."""
+
+    data_versions: dict[str, str] = Field(default_factory=dict)
+    """Data version of each input: train_split, validation_split, base_model."""
+
+
+class WorkOrder(StrictModel):
+    """One piece of work: train a checkpoint, or predict with one. Paths are absolute."""
+
+    kind: Literal["train", "predict"]
+    """What to do."""
+
+    task_type: str = "text-classification"
+    """Task type, as Hugging Face names it."""
+
+    output: str
+    """Existing directory that receives the results, and nothing else."""
+
+    labels: list[str] = Field(min_length=2)
+    """Names of the classes, in the order of the model's outputs."""
+
+    base_model: str | None = None
+    """Folder of the base model. train only."""
+
+    train: str | None = None
+    """Parquet file with example_id, text, label. train only."""
+
+    validation: str | None = None
+    """Parquet file like `train`. Without it nothing is evaluated and nothing stops early."""
+
+    checkpoint: str | None = None
+    """Folder of the checkpoint to predict with. predict only."""
+
+    examples: str | None = None
+    """Parquet file with example_id and text. predict only."""
+
+    training: TrainingConfig = TrainingConfig()
+    """Settings of training; of these predict reads device, precision, threads and tokens_per_pass."""
+
+    card: CardFacts = CardFacts()
+    """Facts for the model card."""
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> "WorkOrder":
+        needed = {"train": ["base_model", "train"], "predict": ["checkpoint", "examples"]}[self.kind]
+        missing = [name for name in needed if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"a work order of kind '{self.kind}' needs {', '.join(missing)}")
+        return self
+
+    def write(self, path: Path) -> Path:
+        """Write this order as JSON and return the path."""
+        path.write_text(self.model_dump_json(indent=2), encoding="utf-8")
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> "WorkOrder":
+        """Read an order.
+
+        Raises:
+            UserError: the file is missing or is no valid work order.
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise UserError(f"the work order cannot be read: {error.strerror}", where=str(path)) from error
+        except ValidationError as error:
+            faults = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'order'}: {e['msg']}"
+                for e in error.errors(include_input=False)
+            )
+            raise UserError(f"not a valid work order: {faults}", where=str(path)) from error

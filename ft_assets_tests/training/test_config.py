@@ -1,0 +1,49 @@
+"""Settings of training: defaults by method, clear errors, and a module that is light to load."""
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from ft_assets.training.config import TrainingConfig
+
+
+def test_the_learning_rate_follows_the_method():
+    assert (
+        TrainingConfig(method="full").effective_learning_rate() < TrainingConfig().effective_learning_rate()
+    )
+
+
+def test_a_learning_rate_of_the_users_is_kept():
+    assert TrainingConfig(learning_rate=3e-4).effective_learning_rate() == 3e-4
+
+
+def test_an_unknown_key_names_the_nearest_known_one():
+    with pytest.raises(ValidationError, match="did you mean 'epochs'"):
+        TrainingConfig.model_validate({"epoch": 3})
+
+
+def test_every_setting_has_a_description():
+    assert [name for name, field in TrainingConfig.model_fields.items() if not field.description] == []
+
+
+def test_the_settings_and_the_work_order_load_no_heavy_library():
+    heavy = [
+        "torch",
+        "transformers",
+        "datasets",
+        "pyarrow",
+        "pandas",
+        "polars",
+        "numpy",
+        "dagster",
+        "sklearn",
+        "peft",
+    ]
+    code = (
+        "import sys, ft_assets.training.config, ft_assets.worker.work_order\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
