@@ -7,8 +7,10 @@ from typing import Any
 import dagster as dg
 
 from ft_assets.artifacts import Artifact, Staging
+from ft_assets.components import metadata
 from ft_assets.components.stage import Built, Event, Production, Stage, Task, publish
 from ft_assets.errors import UserError
+from ft_assets.io.artifacts import told_as_failures
 from ft_assets.paths import cache_dir
 
 __all__ = ["build"]
@@ -37,20 +39,22 @@ def build(task: Task) -> dg.AssetsDefinition:
 
     @dg.asset(**{**stage.asset_arguments(), "ins": {}})
     def base_model(context: dg.AssetExecutionContext) -> Iterator[Event]:
-        from ft_assets.io.artifacts import failure
-        from ft_assets.sources import resolve_model
+        from ft_assets.sources import check_weights, resolve_model
         from ft_assets.versions import files_version
 
-        try:
+        with told_as_failures(f"the base model of {task.name}"):
             folder = resolve_model(source, cache=cache_dir(), base=task.base_of(source))
-        except UserError as error:
-            raise failure(error) from error
-        content = files_version(folder)
+            content = files_version(folder)
 
         def make(staging: Staging) -> Built:
             import json
 
+            check_weights(folder, source)
             shutil.copytree(folder, staging.path, dirs_exist_ok=True)
+            if files_version(staging.path) != content:
+                raise UserError(
+                    "the base model has changed while it was copied", where=str(folder), do="run it again"
+                )
             config = json.loads((staging.path / "config.json").read_text(encoding="utf-8"))
             summary = {
                 "source": source.split("#")[0],
@@ -65,13 +69,17 @@ def build(task: Task) -> dg.AssetsDefinition:
 
 
 def _describe(artifact: Artifact) -> dict[str, Any]:
-    from ft_assets.components.metadata import rows_table
-
     summary = artifact.summary
     return {
         "source": summary["source"],
         "megabytes": round(summary["bytes"] / 1e6, 1),
-        "configuration": rows_table(
-            [{"setting": name, "value": str(value)} for name, value in summary["config"].items()]
+        "configuration": metadata.rows_table(
+            [
+                {
+                    "setting": name,
+                    "value": ", ".join(map(str, value)) if isinstance(value, list) else str(value),
+                }
+                for name, value in summary["config"].items()
+            ]
         ),
     }

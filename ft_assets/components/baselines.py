@@ -18,7 +18,7 @@ def build(task: Task) -> dg.AssetsDefinition:
     stage = Stage(
         task=task,
         asset="baselines",
-        description=f"Predictions for the test split by {', '.join(evaluation.baselines)}, tuned on validation.",
+        description=f"Predictions for the test split by {' and '.join(evaluation.baselines)}, tuned on validation.",
         kinds=frozenset({"scikitlearn", "parquet"}),
         code=("ft_assets.evaluation.baselines",),
         config={"baselines": list(evaluation.baselines), "labels": labels},
@@ -69,7 +69,11 @@ def build(task: Task) -> dg.AssetsDefinition:
 
 def _describe(artifact: Artifact) -> dict[str, Any]:
     rows = [
-        {"baseline": name, "seconds": round(entry["seconds"], 2), "settings": str(entry["settings"])}
+        {
+            "baseline": name,
+            "seconds": round(entry["seconds"], 2),
+            "settings": metadata.readable(entry["settings"]),
+        }
         for name, entry in artifact.summary["baselines"].items()
     ]
     return {"baselines": metadata.rows_table(rows)}

@@ -1,30 +1,32 @@
 """`checkpoint`: the fine-tuned model, trained by the worker in a process of its own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from ft_assets.artifacts import Artifact, Staging
+from ft_assets.components import metadata
 from ft_assets.components.live import LiveProgress
 from ft_assets.components.stage import Built, Event, Production, Stage, Task, publish
+from ft_assets.evaluation.charts import as_markdown_image, line_chart_svg
 
 __all__ = ["TRAINING_RESULT", "build"]
 
 TRAINING_RESULT = "training.json"
 MEASURED = (
-    "seconds",
-    "examples_per_second",
-    "tokens_per_second",
-    "rows",
-    "validation_rows",
+    "method",
+    "learning_rate",
     "epochs",
     "steps",
     "best_step",
     "stopped_early",
+    "seconds",
+    "examples_per_second",
+    "tokens_per_second",
     "trainable_parameters",
     "parameters",
-    "device",
+    "device_name",
     "precision",
     "optimizer",
     "attention",
@@ -103,6 +105,31 @@ def _summary(result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _describe(artifact: Artifact) -> dict[str, Any]:
     result = artifact.summary
-    shown: dict[str, Any] = {name: result[name] for name in MEASURED if result.get(name) is not None}
-    shown["peak_memory_megabytes"] = round(result["peak_memory_bytes"] / 1e6, 1)
-    return shown
+    return {
+        **_best_scores(result),
+        "loss_curves": _loss_curves(result["history"]),
+        **{name: metadata.rounded(result[name]) for name in MEASURED if result.get(name) is not None},
+        **{f"{split}_rows": rows for split, rows in result["rows"].items()},
+        # Longer than the model's window: cut, and said so.
+        **{f"{split}_rows_truncated": rows for split, rows in result["truncated"].items()},
+        "peak_memory_megabytes": round(result["peak_memory_bytes"] / 1e6, 1),
+    }
+
+
+def _best_scores(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The validation scores of the weights that were kept."""
+    scores = [
+        point
+        for point in result["history"]
+        if point["kind"] == "evaluation" and point["step"] == result["best_step"]
+    ]
+    names = [name for point in scores[-1:] for name in point if name not in ("kind", "step", "epoch")]
+    return {f"validation_{name}": metadata.rounded(scores[-1][name]) for name in sorted(names, reverse=True)}
+
+
+def _loss_curves(history: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
+    series = {
+        name: [(point["step"], point["loss"]) for point in history if point["kind"] == kind]
+        for name, kind in (("train", "train"), ("validation", "evaluation"))
+    }
+    return dg.MetadataValue.md(as_markdown_image(line_chart_svg(series), "loss by step"))

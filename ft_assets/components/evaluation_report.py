@@ -8,6 +8,7 @@ import dagster as dg
 
 from ft_assets.artifacts import Artifact, ArtifactStore, Staging
 from ft_assets.components import metadata
+from ft_assets.components.live import LiveProgress
 from ft_assets.components.stage import Built, Event, Production, Rule, Stage, Task, publish
 from ft_assets.data.contracts import CheckOutcome
 from ft_assets.evaluation.charts import as_markdown_image, confusion_svg
@@ -20,6 +21,8 @@ __all__ = ["build"]
 
 # The page's look is part of what comes out, and no Python: it is hashed beside the code.
 TEMPLATES = Path(__file__).parent.parent / "evaluation" / "templates"
+# A table with more labels is wider than the page of an asset.
+MOST_COLUMNS = 6
 
 
 def build(task: Task) -> dg.AssetsDefinition:
@@ -55,8 +58,8 @@ def build(task: Task) -> dg.AssetsDefinition:
         upstream = {"checkpoint": checkpoint, "test_split": test_split, "baselines": baselines}
 
         def make(staging: Staging) -> Built:
-            _predict(context, task, staging, checkpoint, test_split)
-            return _report(context.resources.artifact_store.open(), stage, staging, upstream)
+            predicted = _predict(context, stage, staging, checkpoint, test_split)
+            return _report(context.resources.artifact_store.open(), stage, staging, upstream, predicted)
 
         yield from publish(context, Production(stage, upstream, make))
 
@@ -65,27 +68,34 @@ def build(task: Task) -> dg.AssetsDefinition:
 
 def _predict(
     context: dg.AssetExecutionContext,
-    task: Task,
+    stage: Stage,
     staging: Staging,
     checkpoint: Artifact,
     test_split: Artifact,
-) -> None:
-    """Write the checkpoint's predictions for the test split into staging, by the worker."""
+) -> dict[str, Any]:
+    """Write the checkpoint's predictions for the test split into staging, by the worker; returns what it measured."""
     from ft_assets.worker.work_order import WorkOrder
 
+    config = stage.task.config
     order = WorkOrder(
         kind="predict",
-        task_type=task.config.task_type,
+        task_type=config.task_type,
         output=str(staging.path),
-        labels=task.config.label_rules.label_names(),
+        labels=config.label_rules.label_names(),
         checkpoint=str(checkpoint.path),
         examples=str(test_split.file("examples.parquet")),
-        training=task.config.training,
+        training=config.training,
     )
-    context.resources.launcher.run(context, order, on_message=lambda message: None)
+    return context.resources.launcher.run(context, order, on_message=LiveProgress(context, stage.key))
 
 
-def _report(store: ArtifactStore, stage: Stage, staging: Staging, upstream: dict[str, Artifact]) -> Built:
+def _report(
+    store: ArtifactStore,
+    stage: Stage,
+    staging: Staging,
+    upstream: dict[str, Artifact],
+    predicted: Mapping[str, Any],
+) -> Built:
     """Metrics, `report.json` and `report.html`, from the predictions in staging."""
     import pyarrow.parquet as pq
 
@@ -115,10 +125,13 @@ def _report(store: ArtifactStore, stage: Stage, staging: Staging, upstream: dict
         "description": config.description,
     }
     summaries = {name: artifact.summary for name, artifact in lineage.items()}
-    report = build_report(task, evaluation, checkpoint.json("training"), provenance(lineage), summaries)
+    training = checkpoint.json("training")
+    training["truncated"] = {**training["truncated"], "test": predicted["truncated"]}
+    report = build_report(task, evaluation, training, provenance(lineage), summaries)
     staging.write_json("report", report)
     staging.write_text("report.html", render_html(report, examples, predictions))
-    return Built(hash_json(report), numbers(report), [_outcome(check) for check in report["checks"]])
+    summary = numbers(report) | {"test_rows_truncated": predicted["truncated"]}
+    return Built(hash_json(report), summary, [_outcome(check) for check in report["checks"]])
 
 
 def _outcome(check: Mapping[str, Any]) -> CheckOutcome:
@@ -139,22 +152,75 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
     matrix = report["confusion_matrix"]
     picture = confusion_svg(matrix["counts"], list(matrix["labels"]))
     return {
-        "report": dg.MetadataValue.url(report_url(artifact.task, artifact.data_version)),
+        "report": dg.MetadataValue.md(
+            f"[open the report]({report_url(artifact.task, artifact.data_version)})"
+        ),
         "answer": dg.MetadataValue.md(report["answer"]),
-        "conclusion": report["conclusion"],
-        **artifact.summary,
-        "metrics": metadata.rows_table([_row(name, entry) for name, entry in report["metrics"].items()]),
-        "confusion_matrix": dg.MetadataValue.md(as_markdown_image(picture, "confusion matrix")),
-        "report_file": dg.MetadataValue.path(str(artifact.path / "report.html")),
+        "conclusion": dg.MetadataValue.md(report["conclusion"]),
+        "metrics": metadata.rows_table(_metrics(report)),
+        "baselines": metadata.rows_table(_comparisons(report)),
+        **_confusion(matrix),
+        "confusion_matrix_picture": dg.MetadataValue.md(as_markdown_image(picture, "confusion matrix")),
+        # The numbers that the UI plots over time; their intervals stand in the tables.
+        **{name: metadata.rounded(artifact.summary[name]) for name in artifact.summary if _is_plotted(name)},
     }
 
 
-def _row(name: str, metric: Mapping[str, Any]) -> dict[str, str]:
-    """A metric as a line of the table; a label that does not occur has no value, one cluster no interval."""
-    value, low, high = (metric[part] for part in ("value", "low", "high"))
-    return {
-        "metric": name,
-        "value": "-" if value is None else f"{value:.3f}",
-        "95 % interval": "-" if low is None else f"{low:.3f} to {high:.3f}",
-        "rows": str(metric["n"]),
-    }
+def _is_plotted(name: str) -> bool:
+    # What training took is plotted at the checkpoint.
+    return not name.endswith(("_low", "_high")) and not name.startswith("training_")
+
+
+def _metrics(report: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The metrics, each a line of the table."""
+    return [
+        {
+            "metric": name,
+            "value": _shown(metric["value"]),
+            _interval(report): _span(metric),
+            "rows": str(metric["n"]),
+        }
+        for name, metric in report["metrics"].items()
+    ]
+
+
+def _comparisons(report: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What each baseline reaches, and how far the checkpoint is ahead of it."""
+    metric = report["headline"][0]
+    return [
+        {
+            "baseline": name,
+            metric: _shown(report["baselines"][name]["metrics"][metric]["value"]),
+            "checkpoint's gain": _shown(gain[metric]["value"], "+"),
+            _interval(report): _span(gain[metric], "+"),
+        }
+        for name, gain in report["differences"].items()
+    ]
+
+
+def _confusion(matrix: Mapping[str, Any]) -> dict[str, Any]:
+    """Counts as a table, unless it would be wider than the page; the picture is too large to stand inline."""
+    labels = list(matrix["labels"])
+    if len(labels) > MOST_COLUMNS:
+        return {}
+    rows = zip(labels, matrix["counts"], strict=True)
+    table = [
+        {"true label": label, **{f"predicted {name}": n for name, n in zip(labels, counts, strict=True)}}
+        for label, counts in rows
+    ]
+    return {"confusion_matrix": metadata.rows_table(table)}
+
+
+def _interval(report: Mapping[str, Any]) -> str:
+    return f"{100 * report['confidence']:g} % interval"
+
+
+def _shown(value: float | None, sign: str = "") -> str:
+    # A label that does not occur has no value.
+    return "-" if value is None else f"{value:{sign}.3f}"
+
+
+def _span(interval: Mapping[str, Any], sign: str = "") -> str:
+    # One cluster alone has no interval.
+    low, high = interval["low"], interval["high"]
+    return "-" if low is None else f"{low:{sign}.3f} to {high:{sign}.3f}"

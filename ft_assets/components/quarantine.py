@@ -61,7 +61,7 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
     from ft_assets.data.masking import mask
 
     summary = artifact.summary
-    shown: dict[str, Any] = {"dagster/row_count": summary["kept"]}
+    shown: dict[str, Any] = {"dagster/row_count": summary["kept"], "refused_rows": summary["kept"]}
     if summary["kept"]:
         shown["by_stage"] = metadata.share_table(summary["by_stage"], "stage")
         shown["by_rule"] = metadata.share_table(summary["by_refusal"], "rule")
@@ -70,12 +70,12 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
         shown["rows"] = metadata.rows_table(
             [
                 {
-                    "example_id": row["example_id"],
-                    "stage": row["stage"],
                     "rule": row["rule"],
                     "reason": row["reason"],
                     # Text that never got past raw is not shown, masked or not.
                     "text": mask(row["text"]) if row["text"] and row["stage"] != "raw_examples" else "",
+                    "stage": row["stage"],
+                    "example_id": row["example_id"],
                 }
                 for row in rows
             ]

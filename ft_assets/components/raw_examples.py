@@ -1,7 +1,7 @@
 """`raw_examples`: the rows of all sources as they were read, each with an id and the place where it stood."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -9,9 +9,13 @@ from ft_assets.artifacts import Artifact, Staging
 from ft_assets.components import metadata
 from ft_assets.components.audit import AUDIT_CODE, contract, write_and_audit
 from ft_assets.components.stage import Built, Event, Production, Stage, Task, publish
+from ft_assets.data.config import SourceConfig
 from ft_assets.errors import UserError
-from ft_assets.io.artifacts import failure
+from ft_assets.io.artifacts import told_as_failures
 from ft_assets.paths import cache_dir
+
+if TYPE_CHECKING:
+    from ft_assets.sources import ResolvedFile
 
 __all__ = ["build"]
 
@@ -44,26 +48,27 @@ def build(task: Task) -> dg.AssetsDefinition:
     @dg.asset(**stage.asset_arguments())
     def raw_examples(context: dg.AssetExecutionContext) -> Iterator[Event]:
         from ft_assets.data.readers import raw_examples as read
-        from ft_assets.versions import file_sha256, tables_version
+        from ft_assets.versions import tables_version
 
-        try:
+        with told_as_failures(f"the sources of {task.name}"):
             sources = [(source, _files(task, source.path)) for source in config.sources]
-            identities = {
-                f"source:{source.name}/{file.name}": file_sha256(file.path)
-                for source, files in sources
-                for file in files
-            }
+            identities = _identities(sources)
             # What a function yields is only known once it has been called: then that is the identity.
             called = any(source.function for source in config.sources)
             tables = read(sources, config.columns, config.task_type, task.folder) if called else None
-        except UserError as error:
-            raise failure(error) from error
         if tables is not None:
             version = tables_version({"examples": tables.examples, "quarantine": tables.quarantine})
             identities["source:functions"] = version
 
         def make(staging: Staging) -> Built:
             made = tables or read(sources, config.columns, config.task_type, task.folder)
+            changed = [name for name, content in _identities(sources).items() if content != identities[name]]
+            if changed:
+                raise UserError(
+                    f"{len(changed)} file(s) changed while they were read",
+                    where=", ".join(changed),
+                    do="run it again once they are complete; move files into the folder instead of writing them there",
+                )
             context.log.info(
                 f"{made.summary['rows_in']:,} rows read from {len(made.summary['files'])} file(s)"
             )
@@ -74,7 +79,18 @@ def build(task: Task) -> dg.AssetsDefinition:
     return raw_examples
 
 
-def _files(task: Task, source: str | None) -> list[Any]:
+def _identities(sources: "Sequence[tuple[SourceConfig, Sequence[ResolvedFile]]]") -> dict[str, str]:
+    """The content of each file that is read, by the source's place in the task, its name and the file's."""
+    from ft_assets.versions import file_sha256
+
+    return {
+        f"source:{place}/{source.name}/{file.name}": file_sha256(file.path)
+        for place, (source, files) in enumerate(sources)
+        for file in files
+    }
+
+
+def _files(task: Task, source: str | None) -> "list[ResolvedFile]":
     from ft_assets.sources import resolve
 
     return resolve(source, cache=cache_dir(), base=task.base_of(source)) if source else []
@@ -84,8 +100,23 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
     summary = artifact.summary
     return {
         **metadata.counts(artifact),
-        "files": metadata.rows_table(summary["files"]),
+        **_pictures(summary),
+        "files": metadata.rows_table(
+            [
+                {name: file[name] for name in ("source", "file", "rows", "refused")}
+                for file in summary["files"]
+            ]
+        ),
         "groups": summary["groups"],
         "without_group": summary["without_group"],
         "without_label": summary["without_label"],
     }
+
+
+def _pictures(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the rows come from, where there is more than one file; else what became of them."""
+    if len(summary["files"]) > 1:
+        files = sorted(summary["files"], key=lambda file: -file["rows"])
+        return {"rows_by_file": metadata.bars({file["file"]: file["rows"] for file in files}, "rows by file")}
+    fates = {name: summary[name] for name in ("kept", "quarantined")}
+    return {"rows": metadata.bars(fates, "rows kept and quarantined")}

@@ -16,8 +16,8 @@ import dagster as dg
 from ft_assets.artifacts import Artifact, ArtifactStore, Staging
 from ft_assets.components import metadata
 from ft_assets.data.contracts import CheckOutcome, Expectation, Severity
-from ft_assets.errors import UserError
-from ft_assets.io.artifacts import failure
+from ft_assets.compute.local import run_is_over
+from ft_assets.io.artifacts import told_as_failures
 from ft_assets.paths import data_dir
 from ft_assets.task import TaskConfig
 from ft_assets.versions import build_key, code_version, hash_json, library_versions
@@ -158,11 +158,14 @@ def publish(context: dg.AssetExecutionContext, *productions: Production) -> Iter
     critical check fails anywhere in the step, nothing is published, the refused artifacts are kept aside for
     inspection, and the last good versions stay current.
 
+    However the step ends, an interrupt included, no staging directory and no lock outlives it.
+
     Raises:
-        dg.Failure: a critical check failed, or a `UserError` was raised (what, where, what to do).
+        dg.Failure: a critical check failed, the run was cancelled, or an error was raised (what, where, what to do).
     """
-    store: ArtifactStore = context.resources.artifact_store.open()
-    try:
+    names = ", ".join(f"{production.stage.task.name}/{production.stage.asset}" for production in productions)
+    with told_as_failures(f"making {names}"):
+        store: ArtifactStore = context.resources.artifact_store.open()
         with ExitStack() as stack:
             drafts = [_draft(context, store, stack, production) for production in productions]
             for production, _, built in drafts:
@@ -174,8 +177,6 @@ def publish(context: dg.AssetExecutionContext, *productions: Production) -> Iter
             published = [_commit(store, *draft) for draft in drafts]
         for (production, _, built), artifact in zip(drafts, published, strict=True):
             yield _result(context, production, artifact, reused=isinstance(built, Artifact))
-    except UserError as error:
-        raise failure(error) from error
 
 
 Draft = tuple[Production, Staging | None, "Built | Artifact"]
@@ -190,6 +191,8 @@ def _draft(
 
     def waiting() -> None:
         context.log.info(f"{name}: another run is making the same artifact; waiting for it")
+        if run_is_over(context):
+            raise dg.Failure("the run was cancelled while it waited for another one", allow_retries=False)
 
     stack.enter_context(store.building(stage.task.name, stage.asset, production.build_key, on_wait=waiting))
     found = store.find(stage.task.name, stage.asset, production.build_key)
@@ -207,19 +210,27 @@ def _failed(built: Built | Artifact) -> list[CheckOutcome]:
 
 
 def _refusal(store: ArtifactStore, refused: Sequence[Draft]) -> dg.Failure:
-    reasons, places = [], {}
+    reasons: list[str] = []
+    shown: dict[str, Any] = {}
     for production, staging, built in refused:
         failed = _failed(built)
-        assert staging is not None  # noqa: S101 - what was reused is never refused
-        path = store.refuse(staging, reasons=[outcome.as_dict() for outcome in failed])
-        places[f"refused {production.stage.asset}"] = dg.MetadataValue.path(str(path))
+        assert staging is not None and isinstance(built, Built)  # noqa: S101 - what was reused is never refused
+        path = store.refuse(
+            staging,
+            reasons=[outcome.as_dict() for outcome in failed],
+            inputs=production.inputs,
+            summary=dict(built.summary),
+        )
+        asset = production.stage.asset
+        shown[f"refused {asset}"] = dg.MetadataValue.path(str(path))
+        shown |= {f"{asset} {name}": value for name, value in metadata.refused(built.summary).items()}
         for outcome in failed:
-            reasons.append(f"{production.stage.asset}: {outcome.name}: {outcome.advice}")
+            reasons.append(f"{asset}: {outcome.name} ({outcome.description}): {outcome.advice}")
     text = "\n".join(f"  - {reason}" for reason in reasons)
     return dg.Failure(
         description=f"Nothing was published: {len(reasons)} critical check(s) failed.\n{text}\n"
         "The last good version stays current; what was refused is kept (see the metadata).",
-        metadata=places,
+        metadata=shown,
         allow_retries=False,
     )
 
@@ -262,7 +273,8 @@ def _result(
             **stage.describe(artifact),
             "reused": reused,
             "build_key": artifact.build_key,
-            "artifact": dg.MetadataValue.path(str(artifact.path)),
+            # Below the store: a whole path is wider than the page, and would push its other values out of sight.
+            "artifact": f"{artifact.task}/{artifact.asset}/{artifact.data_version}",
         },
     )
 

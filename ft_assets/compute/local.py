@@ -14,7 +14,7 @@ from pydantic import Field
 from ft_assets.compute.process import WorkerStopped, attend_worker, check_end, worker_environment
 from ft_assets.worker.work_order import WorkOrder
 
-__all__ = ["LocalLauncher"]
+__all__ = ["LocalLauncher", "run_is_over"]
 
 _OVER = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE}
 
@@ -82,7 +82,7 @@ class LocalLauncher(dg.ConfigurableResource):
                     env=worker_environment({**self.environment, **session.get_bootstrap_env_vars()}),
                     on_line=_to_compute_log,
                     each_look=pass_messages_on,
-                    should_stop=lambda: _run_is_over(context),
+                    should_stop=lambda: run_is_over(context),
                 )
             except WorkerStopped as stopped:
                 raise dg.Failure(str(stopped), allow_retries=False) from stopped
@@ -95,6 +95,7 @@ def _to_compute_log(stream: str, line: str) -> None:
     print(line, file=sys.stdout if stream == "stdout" else sys.stderr)
 
 
-def _run_is_over(context: dg.AssetExecutionContext) -> bool:
+def run_is_over(context: dg.AssetExecutionContext) -> bool:
+    """Whether somebody has cancelled the run, or marked it as cancelled or failed, while its step goes on."""
     run = context.instance.get_run_by_id(context.run_id)
     return run is not None and run.status in _OVER

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -59,7 +60,17 @@ class WorkerStopped(Exception):
 
 
 class WorkerCrashed(RuntimeError):
-    """The worker ended with an error of ours; its last lines are in the message."""
+    """The worker ended with an error of ours.
+
+    Attributes:
+        what: How it ended.
+        last_lines: What it wrote last: as a rule a traceback, without values.
+    """
+
+    def __init__(self, what: str, last_lines: str) -> None:
+        super().__init__(f"{what}; its last lines:\n{last_lines}")
+        self.what = what
+        self.last_lines = last_lines
 
 
 @dataclass(frozen=True)
@@ -209,8 +220,10 @@ def check_end(end: WorkerEnd, error: Mapping[str, Any] | None) -> None:
             do="lower training.tokens_per_pass or training.max_length, take training.method: lora, or end "
             "other programs; `dmesg` tells whether it was the memory",
         )
-    tail = "\n".join(end.last_lines)
-    raise WorkerCrashed(f"the worker ended with exit code {end.code}; its last lines:\n{tail}")
+    how = f"exit code {end.code}"
+    if end.code > 128:
+        how = f"signal {end.code - 128} ({signal.strsignal(end.code - 128) or 'unknown'})"
+    raise WorkerCrashed(f"the worker ended with {how}", "\n".join(end.last_lines))
 
 
 def _pass_on(lines: queue.Queue[tuple[str, str]], take: OnLine) -> None:

@@ -94,13 +94,17 @@ def read_source(
         return reader.table(source.function, rows)
     if not files:
         raise UserError("no file was found", where=f"source '{source.path}'", do="check the path or pattern")
-    parts = []
-    for file in files:
+    return _together([_read_file(file, source, reader) for file in files])
+
+
+def _read_file(file: ResolvedFile, source: SourceConfig, reader: _Source) -> StageTables:
+    try:
         kind = sniff.file_format(file.name, source)
         sniff.check(file.path, file.name, kind, source.encoding)
-        rows = _READERS[kind](file.path, file.name, source, reader.wanted)
-        parts.append(reader.table(file.name, rows))
-    return _together(parts)
+        return reader.table(file.name, _READERS[kind](file.path, file.name, source, reader.wanted))
+    except UserError as error:
+        # Files of several sources may have the same name.
+        raise UserError(error.what, where=f"{error.where} (at {file.path})", do=error.do) from error.__cause__
 
 
 @dataclass

@@ -6,12 +6,34 @@ module imports `evaluate`, which takes seconds: that happens inside functions, w
 """
 
 import math
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import datasets  # noqa: TID253 - see above: nothing imports this module when the code location loads
-import evaluate  # noqa: TID253
+
+
+@contextmanager
+def _without_transformers() -> Iterator[None]:
+    """Hide transformers, if it is not loaded yet.
+
+    `evaluate` imports its pipelines for evaluators that are not used here (and do not work with transformers 5):
+    5 s and 250 MB, torch included. Its own guard takes over where transformers is not installed.
+    """
+    if "transformers" in sys.modules:
+        yield
+        return
+    sys.modules["transformers"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["transformers"]
+
+
+with _without_transformers():
+    import evaluate
 
 __all__ = ["F1", "Accuracy", "LabelMetric", "Precision", "Recall", "combined"]
 

@@ -14,7 +14,15 @@ network off. Nothing that is fetched is ever run, built or unpickled.
 """
 
 from ft_assets.sources.functions import load_function
-from ft_assets.sources.models import check_model, resolve_model
+from ft_assets.sources.models import check_model, check_weights, resolve_model
 from ft_assets.sources.resolver import ResolvedFile, identity, resolve
 
-__all__ = ["ResolvedFile", "check_model", "identity", "load_function", "resolve", "resolve_model"]
+__all__ = [
+    "ResolvedFile",
+    "check_model",
+    "check_weights",
+    "identity",
+    "load_function",
+    "resolve",
+    "resolve_model",
+]

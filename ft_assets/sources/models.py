@@ -10,7 +10,7 @@ from ft_assets.errors import UserError
 from ft_assets.sources.files import is_local, local_path
 from ft_assets.sources.resolver import fetch_folder, shown
 
-__all__ = ["check_model", "resolve_model"]
+__all__ = ["check_model", "check_weights", "resolve_model"]
 
 # Formats that are unpickled when they are loaded: they can run anything.
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -48,7 +48,7 @@ def check_model(folder: Path, source: str) -> None:
     Raises:
         UserError: it is not; says why and what to do.
     """
-    where = f"{shown(source)} ({folder})"
+    where = str(folder) if is_local(source) else f"{shown(source)} ({folder})"
     if not (folder / "config.json").is_file():
         is_adapter = (folder / "adapter_config.json").is_file()
         what = "is an adapter, not a base model" if is_adapter else "has no config.json"
@@ -65,10 +65,10 @@ def check_model(folder: Path, source: str) -> None:
                 where=where,
                 do="choose a model that transformers knows by itself: a model's own code is never run here",
             )
-    _check_weights(folder, source, where)
+    _check_format(folder, source, where)
 
 
-def _check_weights(folder: Path, source: str, where: str) -> None:
+def _check_format(folder: Path, source: str, where: str) -> None:
     if not list(folder.glob("*.safetensors")):
         pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
         raise UserError(
@@ -87,6 +87,32 @@ def _check_weights(folder: Path, source: str, where: str) -> None:
                 f"base model '{shown(source)}' is incomplete: {', '.join(missing)} missing",
                 where=where,
                 do="copy or fetch the whole folder again",
+            )
+
+
+def check_weights(folder: Path, source: str) -> None:
+    """Whether every safetensors file is as long as its header says: a copy or download that was cut short is not.
+
+    Raises:
+        UserError: one is not.
+    """
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        try:
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                # As the format has it: at most 100 MB of header, so that no damaged length asks for more.
+                header = json.loads(file.read(min(length, 100_000_000)))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+            expected = 8 + length + max(ends, default=0)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+            expected = None
+        if size != expected:
+            found = f"has {size:,} bytes, not {expected:,}" if expected else "is no safetensors file"
+            raise UserError(
+                f"base model '{shown(source)}' is damaged: {path.name} {found}",
+                where=str(folder),
+                do="copy or fetch the file again",
             )
 
 

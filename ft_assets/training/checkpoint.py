@@ -7,12 +7,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from ft_assets.errors import UserError
 from ft_assets.training.config import TrainingConfig
 from ft_assets.training.methods import merged
 
 __all__ = ["load_base", "load_checkpoint", "load_tokenizer", "save_checkpoint"]
 
+_UNUSABLE = (OSError, ValueError, KeyError, SafetensorError)
+"""What transformers raises for files that it cannot use."""
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
@@ -26,7 +30,7 @@ def load_tokenizer(folder: Path) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(folder, **_LOCAL)
-    except (OSError, ValueError, KeyError) as error:
+    except _UNUSABLE as error:
         raise UserError(
             f"no tokenizer could be loaded: {_first_line(error)}",
             where=str(folder),
@@ -65,7 +69,7 @@ def load_base(folder: Path, labels: list[str], dropout: float | None) -> tuple[A
             output_loading_info=True,
             **_LOCAL,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except _UNUSABLE as error:
         raise UserError(
             f"the base model cannot be loaded as a text classifier: {_first_line(error)}",
             where=str(folder),
@@ -88,7 +92,7 @@ def load_checkpoint(folder: Path) -> Any:
         return AutoModelForSequenceClassification.from_pretrained(
             folder, dtype="float32", use_safetensors=True, **_LOCAL
         )
-    except (OSError, ValueError, KeyError) as error:
+    except _UNUSABLE as error:
         raise UserError(
             f"the checkpoint cannot be loaded: {_first_line(error)}", where=str(folder)
         ) from error

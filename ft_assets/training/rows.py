@@ -36,6 +36,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    def truncation(self, name: str, window: int) -> str:
+        """What was cut, as a sentence; empty if nothing was."""
+        cut = int(self.truncated.sum())
+        return f"{cut} of {len(self)} {name} rows are longer than {window} tokens and were cut" if cut else ""
+
 
 def model_window(tokenizer: Any, model_config: Any, max_length: int | None = None) -> int:
     """Most tokens of a row: the smallest of the tokenizer's limit, the model's positions and `max_length`."""

@@ -56,7 +56,7 @@ def train_classifier(
         base_model_name: identity of the base model for the files; never a path.
 
     Returns:
-        What was measured and used: the content of `training.json` (see README of the worker).
+        What was measured and used, and the points of the curves: the content of `training.json`.
 
     Raises:
         UserError: the model or rows cannot be used, or training diverged.
@@ -238,6 +238,5 @@ def _require_padding(tokenizer: Any, model: Any) -> None:
 
 def _report_truncation(report: Report, loaded: _Loaded) -> None:
     for name, rows in (("train", loaded.train), ("validation", loaded.validation)):
-        if rows is not None and rows.truncated.any():
-            cut = f"{int(rows.truncated.sum())} of {len(rows)} {name} rows"
-            report({"kind": "note", "text": f"{cut} are longer than {loaded.window} tokens and were cut"})
+        if rows is not None and (note := rows.truncation(name, loaded.window)):
+            report({"kind": "note", "text": note})

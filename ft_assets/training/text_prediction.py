@@ -45,7 +45,7 @@ def predict_classes(
         labels: names of the classes; must be the checkpoint's.
         config: device, precision, threads and tokens_per_pass are read.
         output: existing directory.
-        report: receives progress messages.
+        report: receives progress and note messages.
 
     Returns:
         What was measured and used: the content of `prediction.json`.
@@ -66,6 +66,8 @@ def predict_classes(
         )
     window = model_window(tokenizer, model.config)
     rows = read_rows(examples, tokenizer, window)
+    if note := rows.truncation("examples", window):
+        report({"kind": "note", "text": note})
     probabilities, seconds = _probabilities(model, tokenizer, rows, hardware, report)
     columns = {
         "example_id": _strings(rows.example_ids),
@@ -90,7 +92,7 @@ def predict_classes(
     }
 
 
-# `pa.array` loads pandas to see whether it was given a Series, most of a second: arrays are made from buffers.
+# `pa.array` loads pandas to see whether it was given a Series, which takes most of a second: hence the buffers.
 def _strings(values: list[str]) -> pa.Array:
     encoded = [value.encode() for value in values]
     offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)

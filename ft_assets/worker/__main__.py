@@ -1,7 +1,7 @@
 """Carry out a work order: `python -m ft_assets.worker WORK_ORDER.json`.
 
 Exit codes: 0 done; 2 something the user can mend (told in an `error` message and on stderr); 1 anything
-else, with the traceback on stderr.
+else, with the traceback on stderr (without values: a message may quote a row).
 """
 
 import errno
@@ -10,12 +10,11 @@ import importlib
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from ft_assets.errors import UserError
+from ft_assets.errors import UserError, without_values
 from ft_assets.worker.messages import open_messages
 from ft_assets.worker.work_order import WorkOrder
 
@@ -54,10 +53,10 @@ def main(arguments: list[str]) -> int:
         except Exception as error:
             known = _explained(error)
             if known is None:
-                traceback.print_exc()
+                print(without_values(error), file=sys.stderr)
                 return 1
             send({"kind": "error", "what": known.what, "where": known.where, "do": known.do})
-            traceback.print_exc()
+            print(without_values(error), file=sys.stderr)
             return 2
         send({"kind": "result", **{name: value for name, value in result.items() if name != "history"}})
     return 0
@@ -117,9 +116,11 @@ def _explained(error: Exception) -> UserError | None:
             where="GPU" if "CUDA" in text else "worker",
             do="lower training.tokens_per_pass or training.max_length, or take training.method: lora",
         )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    # safetensors reports a full disk as an error of its own kind.
+    full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+    if full or "No space left on device" in text:
         return UserError(
-            "no space left on the device", where=error.filename or "output", do="make room, run again"
+            "no space left on the device", where="the artifact store", do="make room and run again"
         )
     return None
 

@@ -37,7 +37,8 @@ def customer_in(split: str, made: Task) -> str:
 def report_file(instance: dg.DagsterInstance) -> Path:
     event = instance.get_latest_materialization_event(dg.AssetKey(["tickets", "evaluation_report"]))
     assert event is not None and event.asset_materialization is not None
-    return Path(str(event.asset_materialization.metadata["report_file"].value))
+    artifact = str(event.asset_materialization.metadata["artifact"].value)
+    return data_dir() / "store" / artifact / "report.html"
 
 
 @pytest.fixture

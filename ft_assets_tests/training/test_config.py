@@ -15,6 +15,12 @@ def test_the_learning_rate_follows_the_method():
     )
 
 
+def test_dropout_is_off_with_adapters_and_the_models_own_with_full_training():
+    assert TrainingConfig(method="lora").effective_dropout() == 0.0
+    assert TrainingConfig(method="full").effective_dropout() is None
+    assert TrainingConfig(method="lora", dropout=0.2).effective_dropout() == 0.2
+
+
 def test_a_learning_rate_of_the_users_is_kept():
     assert TrainingConfig(learning_rate=3e-4).effective_learning_rate() == 3e-4
 

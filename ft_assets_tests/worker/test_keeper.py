@@ -17,12 +17,12 @@ from ft_assets_tests.worker.processes import left_over, wait_until_gone
 STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN);"
 FAMILY = textwrap.dedent(
     """
-    import signal, subprocess, sys, time
+    import os, signal, subprocess, sys, time
     {stubborn}
-    child = "import signal, sys, time; {stubborn} print('child', flush=True); time.sleep(600)"
+    child = "import os, signal, time; {stubborn} os.write(1, b'child' + os.linesep.encode()); time.sleep(600)"
     subprocess.Popen([sys.executable, "-c", child, sys.argv[1]])
     subprocess.Popen([sys.executable, "-c", child, sys.argv[1]], start_new_session=True)
-    print("worker", flush=True)
+    os.write(1, b"worker" + os.linesep.encode())  # in one piece, whoever else writes
     {then}
     """
 )

@@ -1,5 +1,6 @@
 """The worker as a process: `python -m ft_assets.worker WORK_ORDER.json`."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
+import ft_assets.worker.__main__ as worker
 from ft_assets.compute.process import worker_environment
 from ft_assets.training.config import TrainingConfig
 from ft_assets.worker.work_order import CardFacts, WorkOrder
@@ -97,3 +99,25 @@ def test_an_unknown_task_type_is_an_error_that_names_the_known_ones(tmp_path):
     )
     done, messages = _work(order, tmp_path)
     assert done.returncode == 2 and "text-classification" in messages[-1]["do"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError(
+            "Error while serializing: I/O error: No space left on device (os error 28)"
+        ),  # safetensors
+        MemoryError(),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+    ],
+)
+def test_a_machine_that_is_full_is_something_the_user_can_mend(error):
+    explained = worker._explained(error)
+    assert explained is not None and explained.do
+
+
+def test_a_fault_of_ours_is_not_explained_away():
+    assert worker._explained(KeyError("x")) is None

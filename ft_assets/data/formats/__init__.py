@@ -51,15 +51,14 @@ class Refusal(NamedTuple):
 
 
 def nearest(name: str, known: Iterable[str], kind: str = "columns") -> str:
-    """Advice for a name that is not there: the nearest known one, or all of them."""
+    """Advice for a name that is not there: the nearest known one, which may be another thing, and all of them."""
     names = [str(other) for other in known]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [
         other for other in names if other.casefold().strip() == name.casefold().strip()
     ]
-    if near:
-        return f"did you mean '{near[0]}'?"
     shown = ", ".join(f"'{other[:40]}'" for other in names[:20])
-    return f"{kind} there: {shown}{' …' if len(names) > 20 else ''}"
+    guess = f"did you mean '{near[0]}'? " if near else ""
+    return f"{guess}{kind} there: {shown}{' …' if len(names) > 20 else ''}"
 
 
 def find_columns(header: list[str], wanted: Sequence[str], where: str, hint: str = "") -> list[int]:

