@@ -9,10 +9,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ft_assets.errors import UserError
 from ft_assets.paths import cache_dir, data_dir, reports_port, store_root
+
+if TYPE_CHECKING:
+    from ft_assets.task import TaskConfig
 
 __all__ = ["fetch", "main", "materialize"]
 
@@ -50,28 +53,52 @@ def fetch(task: str | None = None) -> None:
     Raises:
         UserError: a source or model cannot be had, or there is no such task.
     """
-    import yaml
-
     from ft_assets.sources import resolve, resolve_model
-    from ft_assets.task import TaskConfig
 
     folder = Path(__file__).parent / "defs"
     files = sorted(folder.glob(f"{task or '*'}/defs.yaml"))
     if not files:
         raise _no_task(task or "*", [path.parent.name for path in sorted(folder.glob("*/defs.yaml"))])
     for path in files:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not str(document.get("type", "")).startswith("ft_assets."):
+        config = _read_task(path)
+        if config is None:
             continue
-        config = TaskConfig.model_validate(document["attributes"])
         for source in config.sources:
             if source.path and "://" in source.path:
                 found = resolve(source.path, cache=cache_dir(), base=data_dir())
                 print(
                     f"{path.parent.name}: {len(found)} file(s) from {source.path.split('#')[0]}", flush=True
                 )
-        resolve_model(config.base_model, cache=cache_dir(), base=data_dir())
-        print(f"{path.parent.name}: base model {config.base_model}", flush=True)
+        if "://" in config.base_model:
+            resolve_model(config.base_model, cache=cache_dir(), base=data_dir())
+            print(f"{path.parent.name}: base model {config.base_model.split('#')[0]}", flush=True)
+
+
+def _read_task(path: Path) -> "TaskConfig | None":
+    """The task of a `defs.yaml`; None if the file is that of another component.
+
+    Raises:
+        UserError: it is no YAML, or a key or value of the task is wrong.
+    """
+    import yaml
+    from pydantic import ValidationError
+
+    from ft_assets.task import TaskConfig
+
+    do = f"mend it; `dg check yaml {path.parent}` shows the line"
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"this is no YAML: {error}", where=str(path), do=do) from error
+    if not isinstance(document, dict) or not str(document.get("type", "")).startswith("ft_assets."):
+        return None
+    try:
+        return TaskConfig.model_validate(document.get("attributes") or {})
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, fault['loc'])) or 'attributes'}: {fault['msg']}" for fault in error.errors()
+        ]
+        raise UserError(f"the task is not valid: {'; '.join(faults)}", where=str(path), do=do) from error
 
 
 def materialize(task: str) -> int:
@@ -82,6 +109,7 @@ def materialize(task: str) -> int:
     """
     import dagster as dg
 
+    from ft_assets.components.dead_runs import end_dead_runs, process_tags
     from ft_assets.definitions import defs
 
     progress = dg.Definitions(loggers={"console": _progress_logger()})
@@ -90,11 +118,15 @@ def materialize(task: str) -> int:
     if task not in names:
         raise _no_task(task, names)
     with dg.DagsterInstance.get() as instance:
+        for run in end_dead_runs(instance):
+            print(
+                f"run {run[:8]} was killed before: it is marked as failed, and its slot is free", flush=True
+            )
         result = definitions.resolve_job_def(task).execute_in_process(
             instance=instance,
             raise_on_error=False,
             run_config={"loggers": {"console": {}}},
-            tags={"ft_assets/launched_by": "python -m ft_assets"},
+            tags={"ft_assets/launched_by": "python -m ft_assets", **process_tags()},
         )
         if not result.success:
             _print_failures(result)

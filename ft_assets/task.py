@@ -26,6 +26,7 @@ from ft_assets.training.config import TrainingConfig
 __all__ = ["TaskConfig", "task_types"]
 
 NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]*$")
+OWNER = re.compile(r"team:.+|[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 def task_types() -> list[str]:
@@ -71,6 +72,14 @@ class TaskConfig(StrictModel):
     def _known_task_type(cls, value: str) -> str:
         if value not in task_types():
             raise ValueError(f"unknown task type '{value}': known are {', '.join(task_types())}")
+        return value
+
+    @field_validator("owners")
+    @classmethod
+    def _owners_as_dagster_has_them(cls, value: list[str]) -> list[str]:
+        for owner in value:
+            if not OWNER.fullmatch(owner):
+                raise ValueError(f"'{owner}' is no owner: write an e-mail address, or team:NAME")
         return value
 
     @property

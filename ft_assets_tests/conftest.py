@@ -8,6 +8,8 @@ from typing import Any
 
 # Nothing that a test starts may phone home or look a thing up on a hub.
 os.environ |= {"HF_HUB_DISABLE_TELEMETRY": "1", "DAGSTER_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
+# Threads that wait do not spin: torch is loaded in several processes at once on few cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import dagster as dg
 import pytest

@@ -49,16 +49,16 @@ SAME_LAYER_APART = ("data", "training", "evaluation")
 
 def dg(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a `dg` command in a project, as a user does in a terminal."""
+    return in_project(project, str(Path(sys.executable).parent / "dg"), *arguments)
+
+
+def in_project(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
     home = project / "dagster_home"
     home.mkdir(exist_ok=True)
     (home / "dagster.yaml").touch()
+    environment = {"PYTHONPATH": str(project), "DAGSTER_HOME": str(home), "COLUMNS": "200"}
     return subprocess.run(
-        [str(Path(sys.executable).parent / "dg"), *arguments],
-        cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project), "DAGSTER_HOME": str(home), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=project, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
 
 
@@ -106,14 +106,17 @@ def test_a_misspelt_key_is_named_with_its_file_and_the_nearest_known_one(checkou
     try:
         schema = dg(checkout, "check", "yaml", "ft_assets/defs/support_tickets")
         loading = dg(checkout, "check", "defs", "--no-check-yaml")
+        fetching = in_project(checkout, sys.executable, "-m", "ft_assets", "fetch", "support_tickets")
     finally:
         file.write_text(good)
-    assert schema.returncode == loading.returncode == 1
+    assert schema.returncode == loading.returncode == fetching.returncode == 1
     line = good.splitlines().index("    label: label") + 1
     assert f"support_tickets/defs.yaml:{line} " in said(schema)
     assert "attributes.columns.lable \"the key 'label'\" was expected" in said(schema)
-    assert "attributes.columns at" in said(loading) and "support_tickets/defs.yaml" in said(loading)
-    assert "unknown key 'lable': did you mean 'label'?" in said(loading)
+    for done in (loading, fetching):
+        assert "unknown key 'lable': did you mean 'label'?" in said(done)
+        assert "support_tickets/defs.yaml" in said(done)
+    assert "Traceback" not in said(fetching)
 
 
 @pytest.mark.parametrize(

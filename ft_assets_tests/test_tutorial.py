@@ -1,6 +1,6 @@
-"""The tutorial: every command of `docs/tutorial.md` is run, in order, in a copy of the checkout.
+"""The pages that lead by the hand: each command of the tutorial and of the failing check, in a copy of the checkout.
 
-Its blocks mean: `bash`, run it (`bash fails`: it must fail); `text`, lines of what the command before printed, in this
+The blocks mean: `bash`, run it (`bash fails`: it must fail); `text`, lines of what the command before printed, in this
 order; `yaml` and `csv`, contents of the file that is named in the first comment or behind the word; a `csv` without a
 name is the beginning of the tutorial's data. In expected lines `…` stands for anything, and a number for any number:
 a model's scores differ in the last digit from one sort of CPU to another.
@@ -18,12 +18,16 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from ft_assets.paths import PROJECT
-from ft_assets_tests.conftest import CACHE
+from ft_assets.sources import identity
+from ft_assets.task import TaskConfig
+from ft_assets_tests.conftest import CACHE, sample
 from ft_assets_tests.tickets import ASSETS
 
-PAGE = PROJECT / "docs" / "tutorial.md"
+DOCS = PROJECT / "docs"
 COPIED = (
     "Makefile",
     "constraints.txt",
@@ -43,8 +47,36 @@ class Walk:
     """A walk through the page: the copy of the checkout, and what each command printed."""
 
     checkout: Path
+    state: Path
+    """The environment of the terminal, between two commands."""
     printed: list[tuple[str, str, list[str]]] = field(default_factory=list)
     """Command, its output, and the lines that the page expects of it."""
+
+    def follow(self, page: Path) -> "Walk":
+        """Do what the blocks of a page say."""
+        for language, about, content in BLOCK.findall(page.read_text(encoding="utf-8")):
+            if language == "bash":
+                done = run(content, self.checkout, self.state)
+                assert (done.returncode != 0) == (about == "fails"), f"{content}\n{done.stdout}"
+                self.printed.append((content, done.stdout, []))
+            elif language == "text":
+                self.printed[-1][2].extend(content.splitlines())
+            elif language == "yaml" or about:
+                name = about or content.splitlines()[0].removeprefix("# ")
+                (self.checkout / name).write_text(content, encoding="utf-8")
+            else:
+                data = (DOCS / "tutorial" / "tickets.csv").read_text(encoding="utf-8")
+                assert data.startswith(content)
+        return self
+
+    def compare(self) -> None:
+        """What was printed holds the lines that the page shows, in their order."""
+        assert any(expected for _, _, expected in self.printed)
+        for command, output, expected in self.printed:
+            plain = re.sub(r"\x1b\[[0-9;]*m", "", output)
+            lines = iter([" ".join(line.split()) for line in plain.splitlines()])
+            for line in expected:
+                assert any(pattern(line).search(found) for found in lines), f"{command}: {line}\n{output}"
 
 
 def make_checkout(folder: Path) -> Path:
@@ -85,21 +117,7 @@ def run(command: str, checkout: Path, state: Path) -> subprocess.CompletedProces
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
     folder = tmp_path_factory.mktemp("tutorial")
     (folder / "checkout").mkdir()
-    walked = Walk(make_checkout(folder / "checkout"))
-    for language, about, content in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
-        if language == "bash":
-            done = run(content, walked.checkout, folder / "state")
-            assert (done.returncode != 0) == (about == "fails"), f"{content}\n{done.stdout}"
-            walked.printed.append((content, done.stdout, []))
-        elif language == "text":
-            walked.printed[-1][2].extend(content.splitlines())
-        elif language == "yaml" or about:
-            name = about or content.splitlines()[0].removeprefix("# ")
-            (walked.checkout / name).write_text(content, encoding="utf-8")
-        else:
-            data = (PROJECT / "docs" / "tutorial" / "tickets.csv").read_text(encoding="utf-8")
-            assert data.startswith(content)
-    return walked
+    return Walk(make_checkout(folder / "checkout"), folder / "state").follow(DOCS / "tutorial.md")
 
 
 def pattern(line: str) -> re.Pattern[str]:
@@ -108,12 +126,8 @@ def pattern(line: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\d+(?:\\\.\d+)?", r"[\\d.]+", ".*".join(parts)))
 
 
-def test_the_page_shows_what_the_commands_print(walk: Walk) -> None:
-    assert any(expected for _, _, expected in walk.printed)
-    for command, output, expected in walk.printed:
-        lines = iter([" ".join(line.split()) for line in re.sub(r"\x1b\[[0-9;]*m", "", output).splitlines()])
-        for line in expected:
-            assert any(pattern(line).search(found) for found in lines), f"{command}: {line}\n{output}"
+def test_the_tutorial_shows_what_its_commands_print(walk: Walk) -> None:
+    walk.compare()
 
 
 def test_the_users_yaml_has_at_most_15_lines(walk: Walk) -> None:
@@ -133,14 +147,45 @@ def test_new_test_rows_gave_a_new_report_and_no_new_model(walk: Walk) -> None:
     assert all(number == 2 for asset, number in versions.items() if asset not in once)
 
 
+def test_the_failing_check_fails_as_its_page_says_and_is_mended_by_its_command(walk: Walk) -> None:
+    after = Walk(walk.checkout, walk.state).follow(DOCS / "failing-check.md")
+    after.compare()
+    with dg.DagsterInstance.from_config(str(walk.checkout / "data" / "dagster")) as instance:
+        states = [run.status for run in instance.get_runs(limit=2)]
+        assert states == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+        assert all(latest(instance, asset)["reused"] for asset in ASSETS)
+
+
 def latest(instance: dg.DagsterInstance, asset: str) -> dict[str, Any]:
     event = instance.get_latest_materialization_event(dg.AssetKey(["support_tickets", asset]))
     assert event is not None and event.asset_materialization is not None
     return {name: value.value for name, value in event.asset_materialization.metadata.items()}
 
 
+FRAGMENTS = re.findall(r"^```yaml\n(.*?)^```", (DOCS / "how-to.md").read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS, ids=lambda text: " ".join(text.split())[:40])
+def test_each_fragment_of_the_how_to_pages_can_be_loaded(fragment: str) -> None:
+    attributes = sample() | yaml.safe_load(fragment)
+    assert not list(Draft202012Validator(TaskConfig.model_json_schema()).iter_errors(attributes))
+    for source in TaskConfig.model_validate(attributes).sources:
+        if source.path and "://" in source.path:
+            assert identity(source.path)  # raises where the form is wrong
+
+
+def test_the_task_in_the_readme_is_that_of_the_tutorial() -> None:
+    pages = (PROJECT / "README.md", DOCS / "tutorial.md")
+    found = [
+        re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S) for page in pages
+    ]
+    assert found[0] == found[1] and len(found[0]) == 1
+
+
 @pytest.mark.parametrize(
-    "page", sorted([PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")]), ids=lambda page: page.name
+    "page",
+    sorted([PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *DOCS.glob("*.md")]),
+    ids=lambda page: page.name,
 )
 def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
     for target, anchor in links(page):

@@ -61,7 +61,7 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def task(base_model: Path, **changes: Any) -> Task:
+def task(base_model: Path, /, **changes: Any) -> Task:
     """The task over `incoming/tickets/*.csv`; `changes` replace top-level keys of its configuration."""
     settings: dict[str, Any] = {
         "task_type": "text-classification",

@@ -38,8 +38,8 @@ _RESERVED = frozenset({"index", "refused", "damaged"})
 class Artifact:
     """A committed, verified, immutable directory.
 
-    The manifest describes the build that published these bytes first. A later build with equal output
-    (another build key, the same data version) points at the same artifact.
+    Found by its build key, the manifest is that of the build; opened by its data version, that of the build that
+    published these bytes first. A later build with equal output points at the same files.
     """
 
     path: Path

@@ -51,15 +51,15 @@ class ArtifactStore:
         None if there is none, or if it was damaged: it is then set aside, so that it is built again.
         """
         place = _place(task, asset)
-        data_version = self._indexed(place, build_key)
-        if data_version is None:
+        entry = self._indexed(place, build_key)
+        found = self._load(place, entry["data_version"]) if entry else None
+        if entry is None or found is None:
             return None
-        found = self._load(place, data_version)
-        if found is not None and found.problems:
+        if found.problems:
             with self._lock(task, asset):
-                self._set_aside(place, data_version)
+                self._set_aside(place, entry["data_version"])
             return None
-        return None if found is None else Artifact(found.path, found.manifest)
+        return _of_build(found, entry)
 
     def open(self, task: str, asset: str, data_version: str) -> Artifact:
         """The artifact of a data version.
@@ -149,8 +149,11 @@ class ArtifactStore:
             }
             manifest = json.loads(canonical_json(manifest))
             with self._lock(task, asset):
-                artifact = self._committed(place, build_key) or self._publish(staging.path, place, manifest)
-                self._index(place, build_key, artifact.data_version)
+                artifact = self._committed(place, build_key)
+                if artifact is None:
+                    published = self._publish(staging.path, place, manifest)
+                    self._index(place, manifest, published.data_version)
+                    artifact = Artifact(published.path, {**published.manifest, **_build(manifest)})
         staging.close()
         return artifact
 
@@ -216,22 +219,25 @@ class ArtifactStore:
             )
         return found
 
-    def _indexed(self, place: str, build_key: str) -> str | None:
-        """The data version that the index has for a build key."""
+    def _indexed(self, place: str, build_key: str) -> dict[str, Any] | None:
+        """What the index has for a build key: `data_version`, and the record of that build."""
         data = self._backend.read(f"{place}/index/{check_version('build key', build_key)}.json")
         if data is None:
             return None
         try:
-            return check_version("data version", json.loads(data)["data_version"])
+            entry = json.loads(data)
+            check_version("data version", entry["data_version"])
+            dict(entry["build"])
+            return entry
         except (ValueError, KeyError, TypeError):
             log.warning("%s: the index entry of %s is damaged; it will be built again", place, build_key)
             return None
 
     def _committed(self, place: str, build_key: str) -> Artifact | None:
         """The intact artifact that this build key names already."""
-        data_version = self._indexed(place, build_key)
-        found = self._load(place, data_version) if data_version else None
-        return None if found is None or found.problems else Artifact(found.path, found.manifest)
+        entry = self._indexed(place, build_key)
+        found = self._load(place, entry["data_version"]) if entry else None
+        return None if entry is None or found is None or found.problems else _of_build(found, entry)
 
     def _publish(self, staged: Path, place: str, manifest: Mapping[str, Any]) -> Artifact:
         data_version = manifest["data_version"]
@@ -242,11 +248,14 @@ class ArtifactStore:
                 return Artifact(found.path, found.manifest)
             self._set_aside(place, data_version)
 
-    def _index(self, place: str, build_key: str, data_version: str) -> None:
-        name = f"{place}/index/{build_key}.json"
-        entry = canonical_json({"data_version": data_version})
+    def _index(self, place: str, manifest: Mapping[str, Any], data_version: str) -> None:
+        """Note which artifact a build has made, and what is the build's own: equal output may come from several
+        builds, each with its inputs, its settings and its checks."""
+        name = f"{place}/index/{manifest['build_key']}.json"
+        entry = canonical_json({"data_version": data_version, "build": _build(manifest)})
         while not self._backend.write_new(name, entry):
-            if self._indexed(place, build_key) == data_version:
+            known = self._indexed(place, manifest["build_key"])
+            if known and known["data_version"] == data_version:
                 return
             self._backend.remove(name)  # it names an artifact that is gone or was set aside
 
@@ -262,6 +271,20 @@ class ArtifactStore:
             "%s %s is damaged (%s); set aside as %s", place, data_version, "; ".join(found.problems), aside
         )
         return aside
+
+
+# What a manifest says of the files themselves, whoever made them; all else is the build's own.
+_OF_THE_BYTES = frozenset({"store_format", "task", "asset", "data_version", "files"})
+
+
+def _build(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a build: key, inputs, configuration, versions, summary, checks, time."""
+    return {key: value for key, value in manifest.items() if key not in _OF_THE_BYTES}
+
+
+def _of_build(found: Found, entry: Mapping[str, Any]) -> Artifact:
+    """An artifact as a certain build made it: the files' manifest with the record of that build."""
+    return Artifact(found.path, {**found.manifest, **entry["build"]})
 
 
 def _place(task: str, asset: str) -> str:

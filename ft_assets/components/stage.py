@@ -15,8 +15,8 @@ import dagster as dg
 
 from ft_assets.artifacts import Artifact, ArtifactStore, Staging
 from ft_assets.components import metadata
-from ft_assets.data.contracts import CheckOutcome, Expectation, Severity
 from ft_assets.compute.local import run_is_over
+from ft_assets.data.contracts import CheckOutcome, Expectation, Severity
 from ft_assets.io.artifacts import told_as_failures
 from ft_assets.paths import data_dir
 from ft_assets.task import TaskConfig
@@ -273,8 +273,8 @@ def _result(
             **stage.describe(artifact),
             "reused": reused,
             "build_key": artifact.build_key,
-            # Below the store: a whole path is wider than the page, and would push its other values out of sight.
-            "artifact": f"{artifact.task}/{artifact.asset}/{artifact.data_version}",
+            # Below <store>/<task>: a whole path is wider than the page, and cuts what stands above it.
+            "artifact": f"{artifact.asset}/{artifact.data_version}",
         },
     )
 

@@ -35,6 +35,10 @@ def fetch(source: str, cache: Path) -> Path:
     try:
         fs, names = _list(url)
         if not names:
+            if "*" not in url:
+                fs.info(
+                    url
+                )  # says why, where a host does not answer; the listing takes that for nothing there
             raise UserError(f"there is nothing at {name}", do="correct the source")
         if pin and len(names) > 1:
             raise UserError(
@@ -47,6 +51,8 @@ def fetch(source: str, cache: Path) -> Path:
     except UserError:
         raise
     except FileNotFoundError as error:
+        if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
+            raise _unreachable(url, error.__cause__) from error
         raise UserError(f"there is nothing at {name}", do="correct the source") from error
     except (ImportError, ValueError) as error:
         raise UserError(
@@ -54,11 +60,15 @@ def fetch(source: str, cache: Path) -> Path:
             do="correct the URL, or install the fsspec package for this kind",
         ) from error
     except Exception as error:  # every file system has exceptions of its own
-        raise UserError(
-            f"{name} cannot be had: {type(error).__name__}",
-            where=urlsplit(url).hostname or name,
-            do="check network and credentials; a file pinned by #sha256=… is used from the cache afterwards",
-        ) from error
+        raise _unreachable(url, error) from error
+
+
+def _unreachable(url: str, error: Exception) -> UserError:
+    return UserError(
+        f"{redacted(url)} cannot be had: {type(error).__name__}",
+        where=urlsplit(url).hostname or redacted(url),
+        do="check network and credentials; a file pinned by #sha256=… is used from the cache afterwards",
+    )
 
 
 def _list(url: str) -> tuple[Any, dict[str, str]]:

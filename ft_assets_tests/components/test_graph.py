@@ -38,7 +38,7 @@ def report_file(instance: dg.DagsterInstance) -> Path:
     event = instance.get_latest_materialization_event(dg.AssetKey(["tickets", "evaluation_report"]))
     assert event is not None and event.asset_materialization is not None
     artifact = str(event.asset_materialization.metadata["artifact"].value)
-    return data_dir() / "store" / artifact / "report.html"
+    return data_dir() / "store" / "tickets" / artifact / "report.html"
 
 
 @pytest.fixture
@@ -198,6 +198,19 @@ def test_rows_are_kept_merged_or_quarantined_at_every_stage(
     rules = result["quarantine"].metadata["by_rule"].records
     found = {record.data["rule"]: record.data["rows"] for record in rules}
     assert found == {"empty_text": 1, "unknown_label": 1, "conflicting_labels": 2}
+
+
+def test_a_changed_contract_audits_again_and_a_reused_artifact_tells_of_that_audit(
+    instance: dg.DagsterInstance, incoming: Path, tiny_bert_dir: Path
+) -> None:
+    data = ("raw_examples", "cleaned_examples")
+    write_csv(incoming, [*tickets(90), ticket("billing", 1) | {"body": " "}])  # one row of 91 is refused
+    materialize(instance, task(tiny_bert_dir), *data)
+    strict = task(tiny_bert_dir, contracts={"max_quarantined": 0})
+    for _ in range(2):  # the second one reuses what the first has built
+        result = materialize(instance, strict, *data)
+        failed = {check.check_name for check in result.get_asset_check_evaluations() if not check.passed}
+        assert failed == {"few_rows_quarantined"}
 
 
 def test_a_damaged_artifact_is_set_aside_and_rebuilt(
