@@ -10,7 +10,15 @@ import dagster as dg
 
 from ft_assets_tests.tickets import ASSETS
 
-__all__ = ["current", "description", "eventually", "failed_checks", "published", "work_in_progress", "written_in"]
+__all__ = [
+    "current",
+    "description",
+    "eventually",
+    "failed_checks",
+    "published",
+    "work_in_progress",
+    "written_in",
+]
 
 _SECONDS = 60  # what is waited for takes some seconds; a busy machine may take ten times as long
 

@@ -106,7 +106,7 @@ class Staging:
 
 
 def remove_abandoned(area: Path) -> None:
-    """Removes the staging directories whose processes have ended without tidying up."""
+    """Removes the staging directories, and the lock files, whose processes have ended without tidying up."""
     for lock_path in area.glob("*.lock"):
         lock = try_flock(lock_path)
         if lock is not None:

@@ -91,6 +91,7 @@ class ArtifactStore:
         with room(f"{task}/{asset}", area):
             make_directory(area)
         remove_abandoned(area)
+        remove_abandoned(self._backend.work / ".locks")
         return Staging(area, check_name("task", task), check_name("asset", asset))
 
     def commit(

@@ -7,6 +7,7 @@ training waits without end. Dagster sees it only where the code server has outli
 import json
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -53,7 +54,7 @@ def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every live run has its process")
 
 
-def _is_dead(tags: "dict[str, str]") -> bool:
+def _is_dead(tags: Mapping[str, str]) -> bool:
     if PROCESS_TAG in tags:
         host, process, started = tags[PROCESS_TAG].split()
         return host == socket.gethostname() and _started(int(process)) != started
@@ -79,7 +80,7 @@ def _runs(process: int) -> bool:
     return True
 
 
-def _answers(server: "dict[str, str]") -> bool:
+def _answers(server: Mapping[str, str]) -> bool:
     """Whether a code server of this machine still listens; one of another machine is not judged."""
     if server.get("host") not in ("localhost", "127.0.0.1"):
         return True

@@ -204,10 +204,7 @@ def _confusion(matrix: Mapping[str, Any]) -> dict[str, Any]:
     if len(labels) > MOST_COLUMNS:
         return {}
     rows = zip(labels, matrix["counts"], strict=True)
-    table = [
-        {"true label": label, **{f"predicted {name}": n for name, n in zip(labels, counts, strict=True)}}
-        for label, counts in rows
-    ]
+    table = [{"true / predicted": label, **dict(zip(labels, counts, strict=True))} for label, counts in rows]
     return {"confusion_matrix": metadata.rows_table(table)}
 
 

@@ -211,6 +211,7 @@ def _failed(built: Built | Artifact) -> list[CheckOutcome]:
 
 def _refusal(store: ArtifactStore, refused: Sequence[Draft]) -> dg.Failure:
     reasons: list[str] = []
+    kept: list[str] = []
     shown: dict[str, Any] = {}
     for production, staging, built in refused:
         failed = _failed(built)
@@ -223,13 +224,14 @@ def _refusal(store: ArtifactStore, refused: Sequence[Draft]) -> dg.Failure:
         )
         asset = production.stage.asset
         shown[f"refused {asset}"] = dg.MetadataValue.path(str(path))
+        kept.append(str(path))
         shown |= {f"{asset} {name}": value for name, value in metadata.refused(built.summary).items()}
         for outcome in failed:
             reasons.append(f"{asset}: {outcome.name} ({outcome.description}): {outcome.advice}")
     text = "\n".join(f"  - {reason}" for reason in reasons)
     return dg.Failure(
         description=f"Nothing was published: {len(reasons)} critical check(s) failed.\n{text}\n"
-        "The last good version stays current; what was refused is kept (see the metadata).",
+        f"The last good version stays current; what was refused is kept in {', '.join(kept)}",
         metadata=shown,
         allow_retries=False,
     )
@@ -252,6 +254,7 @@ def _commit(
         summary=dict(built.summary),
         checks=[outcome.as_dict() for outcome in built.outcomes],
         libraries=library_versions(stage.libraries),
+        seed=stage.seed,
     )
 
 

@@ -35,8 +35,9 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
-LabelName = Annotated[str, BeforeValidator(_as_text), Field(min_length=1)]
-RawLabel = Annotated[str, BeforeValidator(_as_text)]
+_AsText = BeforeValidator(_as_text, json_schema_input_type=str | int | float)
+LabelName = Annotated[str, _AsText, Field(min_length=1)]
+RawLabel = Annotated[str, _AsText]
 
 
 class SourceConfig(StrictModel):

@@ -176,7 +176,9 @@ def _lines(lines: Mapping[str, Sequence[tuple[float, float]]], title: str) -> st
         colour = COLOURS[index]
         # A point alone has no line: it shows by the round ends of one without length.
         drawn = f"{place}h0' stroke-linecap='round" if len(points) == 1 else place
-        body += f"<path d='M{drawn}' fill='none' stroke='{colour}' stroke-width='{2 + 3 * (len(points) == 1)}'/>"
+        body += (
+            f"<path d='M{drawn}' fill='none' stroke='{colour}' stroke-width='{2 + 3 * (len(points) == 1)}'/>"
+        )
         body += f"<text x='{34 + 66 * index}' y='10' fill='{colour}'>{label(name, 10)}</text>"
     body += f"<text y='24'>{high:.3g}</text><text y='86'>{low:.3g}</text>"
     return _document(body + f"<text x='294' y='99' text-anchor='end'>{right:,.6g}</text>", title)

@@ -171,7 +171,10 @@ def test_labels_that_cannot_be_learned(
     assert f"labeled_examples: {check} {told}" in description(result)
     assert failed_checks(result)[f"labeled_examples: {check}"] == "ERROR"
     after = current(trained)
-    assert {asset for asset in ASSETS if after[asset] != before[asset]} == {"raw_examples", "cleaned_examples"}
+    assert {asset for asset in ASSETS if after[asset] != before[asset]} == {
+        "raw_examples",
+        "cleaned_examples",
+    }
     (refusal,) = (data / "store" / "tickets" / "labeled_examples" / "refused").glob("*/refusal.json")
     summary = json.loads(refusal.read_text())["summary"]
     assert summary["rows_in"] == summary["kept"] + summary["merged"] + summary["quarantined"]

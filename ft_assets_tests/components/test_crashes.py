@@ -1,5 +1,6 @@
 """Whatever ends a run in the middle leaves no process, no slot and nothing half-made, and the next run works."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -144,19 +145,26 @@ def wait_for_training(instance: dg.DagsterInstance, run: str) -> None:
     eventually(lambda: instance.get_run_by_id(run) and instance.all_logs(run, of_type=seen))
 
 
+AT_ONCE = """
+telemetry: {enabled: false}
+# Without the queue, and so without a daemon.
+run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}
+"""
+
+
 @pytest.fixture
 def home(data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The instance's home with the project's own configuration, for processes."""
     (data / "dagster" / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
-    monkeypatch.setenv("TMPDIR", str(data.parent))  # names what is the test's own in the worker's command line
+    monkeypatch.setenv(
+        "TMPDIR", str(data.parent)
+    )  # names what is the test's own in the worker's command line
     return data / "dagster"
 
 
 def test_a_run_process_that_is_killed_in_the_middle_of_training(
     trained: dg.DagsterInstance, data: Path, home: Path, tiny_bert_dir: Path, tmp_path: Path
 ) -> None:
-    import json
-
     before = current(trained)
     process, run = start_run(tiny_bert_dir, json.dumps(LONG), tmp_path)
     wait_for_training(trained, run)
@@ -178,6 +186,7 @@ def test_a_run_that_is_terminated_from_the_ui_in_the_middle_of_training(
     trained: dg.DagsterInstance, data: Path, home: Path, tiny_bert_dir: Path, tmp_path: Path
 ) -> None:
     before, run = current(trained), str(uuid.uuid4())
+    (home / "dagster.yaml").write_text(AT_ONCE)
     location = tmp_path / "location.py"
     location.write_text(
         textwrap.dedent(
@@ -195,7 +204,6 @@ def test_a_run_that_is_terminated_from_the_ui_in_the_middle_of_training(
     )
     launch = ["-m", "dagster", "job", "launch", "-f", str(location), "-j", "training", "--run-id", run]
     subprocess.run([sys.executable, *launch], cwd=PROJECT, check=True, capture_output=True)
-    # The queue's daemon would do this.
     wait_for_training(trained, run)
     assert end_dead_runs(trained) == []  # its server answers
     assert trained.run_launcher.terminate(run)
@@ -209,8 +217,6 @@ def test_a_run_that_is_terminated_from_the_ui_in_the_middle_of_training(
 def test_two_runs_of_the_same_task_at_once_train_once(
     trained: dg.DagsterInstance, data: Path, home: Path, tiny_bert_dir: Path, tmp_path: Path
 ) -> None:
-    import json
-
     trained.event_log_storage.delete_concurrency_limit("gpu")  # the store alone must do
     trained.event_log_storage.set_concurrency_slots("gpu", 2)
     runs = [start_run(tiny_bert_dir, json.dumps(SHORT), tmp_path)[0] for _ in range(2)]
@@ -308,8 +314,6 @@ def test_only_a_run_of_this_machine_whose_process_is_gone_is_ended(
 def test_ctrl_c_frees_the_slot(
     trained: dg.DagsterInstance, data: Path, home: Path, tiny_bert_dir: Path, tmp_path: Path
 ) -> None:
-    import json
-
     process, run = start_run(tiny_bert_dir, json.dumps(LONG), tmp_path)
     wait_for_training(trained, run)
     process.send_signal(signal.SIGINT)
