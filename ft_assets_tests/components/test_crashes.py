@@ -1,6 +1,7 @@
 """Whatever ends a run in the middle leaves no process, no slot and nothing half-made, and the next run works."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any, cast
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.events import EngineEventData
 
 from ft_assets import disk
 from ft_assets.artifacts import ArtifactStore, Staging
@@ -28,7 +30,7 @@ from ft_assets_tests.tickets import materialize, task
 from ft_assets_tests.worker.processes import wait_until_gone
 
 SECRET = "xyzzyplugh"
-LONG = {"method": "full", "batch_size": 16, "epochs": 10_000, "early_stopping_patience": None}  # hours
+LONG = {"method": "full", "batch_size": 16, "epochs": 1_000_000, "early_stopping_patience": None}  # hours
 SHORT = {"method": "full", "batch_size": 16, "epochs": 1}
 
 
@@ -203,7 +205,9 @@ def test_a_run_that_is_terminated_from_the_ui_in_the_middle_of_training(
         )
     )
     launch = ["-m", "dagster", "job", "launch", "-f", str(location), "-j", "training", "--run-id", run]
-    subprocess.run([sys.executable, *launch], cwd=PROJECT, check=True, capture_output=True)
+    # Not into a pipe: the code server would hold it open until the run has ended.
+    with (tmp_path / "launch.log").open("w") as log:
+        subprocess.run([sys.executable, *launch], cwd=PROJECT, check=True, stdout=log, stderr=log)
     wait_for_training(trained, run)
     assert end_dead_runs(trained) == []  # its server answers
     assert trained.run_launcher.terminate(run)
@@ -309,6 +313,16 @@ def test_only_a_run_of_this_machine_whose_process_is_gone_is_ended(
     assert end_dead_runs(instance) == ([run.run_id] if dead else [])
     ended = instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
     assert ended == dead
+
+
+def test_a_run_that_has_outlived_its_server_is_left_alone(instance: dg.DagsterInstance) -> None:
+    @dg.job
+    def nothing() -> None: ...
+
+    tags = {".dagster/grpc_info": '{"host": "localhost", "socket": "/nonexistent/socket"}'}
+    run = instance.create_run_for_job(nothing, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    instance.report_engine_event("Started process for run", run, EngineEventData.in_process(os.getpid()))
+    assert end_dead_runs(instance) == []
 
 
 def test_ctrl_c_frees_the_slot(
