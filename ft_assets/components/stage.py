@@ -176,6 +176,8 @@ def publish(context: dg.AssetExecutionContext, *productions: Production) -> Iter
                 raise _refusal(store, refused)
             published = [_commit(store, *draft) for draft in drafts]
         for (production, _, built), artifact in zip(drafts, published, strict=True):
+            if isinstance(built, Built):
+                context.log.info(f"published {artifact.path}")
             yield _result(context, production, artifact, reused=isinstance(built, Artifact))
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -323,13 +322,3 @@ def test_a_run_that_has_outlived_its_server_is_left_alone(instance: dg.DagsterIn
     run = instance.create_run_for_job(nothing, tags=tags, status=dg.DagsterRunStatus.STARTED)
     instance.report_engine_event("Started process for run", run, EngineEventData.in_process(os.getpid()))
     assert end_dead_runs(instance) == []
-
-
-def test_ctrl_c_frees_the_slot(
-    trained: dg.DagsterInstance, data: Path, home: Path, tiny_bert_dir: Path, tmp_path: Path
-) -> None:
-    process, run = start_run(tiny_bert_dir, json.dumps(LONG), tmp_path)
-    wait_for_training(trained, run)
-    process.send_signal(signal.SIGINT)
-    process.wait()
-    assert trained.get_run_by_id(run).is_finished and slots_held(trained) == 0
