@@ -1,4 +1,5 @@
-"""The main job, measured: `make bench`, or `python benchmarks/main_job.py [--quick]`. Run it on a quiet machine.
+"""The main job, measured: `make bench`, or `python benchmarks/main_job.py [--quick] [--seeds N]`.
+Run it on a quiet machine.
 
 - load: the code location against `import dagster`, and what it may not import;
 - job: a cold materialisation of the sample task against the compute timed inside its stages, and a second one;
@@ -38,13 +39,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="one seed, a quarter of an epoch")
-    quick = parser.parse_args().quick
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds to train (3)")
+    given = parser.parse_args()
+    quick, seeds = given.quick, 1 if given.quick else given.seeds
     with tempfile.TemporaryDirectory(prefix="ft_assets-bench-") as folder:
         data = Path(folder) / "data"
         environment = _environment(data)
         bars = measure_load()
         bars += measure_job(data, environment)
-        bars += measure_training(data, Path(folder), quick)
+        bars += measure_training(data, Path(folder), seeds, quick)
     show(bars)
 
 
@@ -120,10 +123,10 @@ def measure_job(data: Path, environment: Mapping[str, str]) -> list[Bar]:
     ]
 
 
-def measure_training(data: Path, folder: Path, quick: bool) -> list[Bar]:
+def measure_training(data: Path, folder: Path, seeds: int, quick: bool) -> list[Bar]:
     """Ours and the peer in turn for each seed; then what our checkpoints are worth on the test split."""
     results: list[dict[str, Any]] = []
-    for seed in range(1 if quick else 3):
+    for seed in range(seeds):
         order = work_order(data, folder / f"seed-{seed}", seed, epochs=0.25 if quick else None)
         ours_memory = measured("ft_assets.worker", [order])
         result = Path(order).with_name("plain.json")
