@@ -186,15 +186,16 @@ def work_order(data: Path, folder: Path, seed: int, epochs: float | None) -> str
 
 
 def measured(module: str, arguments: list[str]) -> int:
-    """Peak memory (KiB, of the process by itself) of `python -m MODULE`."""
-    code = (
-        "import resource, runpy, sys; sys.argv = sys.argv[1:]\n"
-        "try:\n    runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)\n"
-        "except SystemExit as end:\n    assert not end.code, end.code\n"
-        "finally:\n    print('PEAK', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
-    _seconds, out = _run(["-W", "ignore", "-c", code, module, *arguments])
-    return int(out.rsplit("PEAK", 1)[1])
+    """Peak memory (KiB, of the process by itself, as the kernel accounts for it) of `python -m MODULE`."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", module, *arguments], cwd=ROOT, stdout=log, stderr=log
+        )
+        _pid, status, usage = os.wait4(process.pid, 0)
+        if status:
+            log.seek(0)
+            raise RuntimeError(f"{module} failed:\n{log.read().decode()[-4000:]}")
+    return usage.ru_maxrss
 
 
 def gain(data: Path, checkpoint: Path, training: Mapping[str, Any]) -> dict[str, float]:
