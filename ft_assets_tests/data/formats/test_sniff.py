@@ -27,7 +27,7 @@ def parquet() -> bytes:
     ("name", "content", "looks_like"),
     [
         ("a.csv", zipped(), "ZIP archive"),
-        ("a.csv", gzip.compress(b"text,label\na,b\n"), "gzip"),
+        ("a.csv", gzip.compress(b"text,label\na,b\n", mtime=0), "gzip"),
         ("a.csv", parquet(), "Parquet"),
         ("a.csv", b'{"text": "a", "label": "b"}\n', "JSON Lines"),
         ("a.csv", b"<!DOCTYPE html><html>log in</html>", "HTML"),
