@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ft_assets.errors import UserError
+from ft_assets.loading import load
 from ft_assets.paths import cache_dir, data_dir, reports_port, store_root
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def materialize(task: str) -> int:
     Returns:
         The exit status: 0 when the run succeeded.
     """
+    load("dagster", "ft_assets.definitions")
     import dagster as dg
 
     from ft_assets.components.dead_runs import end_dead_runs, process_tags

@@ -42,7 +42,7 @@ LAYERS = (
     ("task",),
     ("data", "training", "evaluation"),
     ("artifacts", "sources", "provenance", "report_server"),
-    ("versions", "config", "disk", "errors", "paths"),
+    ("versions", "config", "disk", "errors", "loading", "paths"),
 )
 SAME_LAYER_APART = ("data", "training", "evaluation")
 

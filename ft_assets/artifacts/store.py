@@ -105,6 +105,7 @@ class ArtifactStore:
         code_version: str,
         summary: Mapping[str, Any],
         checks: Sequence[Mapping[str, Any]] = (),
+        seconds: float | None = None,
         libraries: Mapping[str, str] | None = None,
         seed: int | None = None,
     ) -> Artifact:
@@ -123,6 +124,7 @@ class ArtifactStore:
             code_version: of the stage's code.
             summary: counts and the like; plain JSON.
             checks: outcomes of the checks that it passed; plain JSON.
+            seconds: how long the build took.
             libraries: versions of the libraries that took part.
             seed: where one was used.
 
@@ -147,6 +149,7 @@ class ArtifactStore:
                 "checks": list(checks),
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 **({} if seed is None else {"seed": seed}),
+                **({} if seconds is None else {"seconds": seconds}),
             }
             manifest = json.loads(canonical_json(manifest))
             with self._lock(task, asset):

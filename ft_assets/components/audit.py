@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ft_assets.artifacts import Staging
-from ft_assets.components.stage import Built, Stage, Task
+from ft_assets.components.stage import Built, Step, Task
 from ft_assets.data.contracts import Expectation, expectations, run
 
 if TYPE_CHECKING:
     from ft_assets.data.examples import StageTables
 
-__all__ = ["AUDIT_CODE", "contract", "write_and_audit"]
+__all__ = ["AUDIT_CODE", "AUDIT_LOADS", "contract", "write_and_audit"]
 
 # What a contract says is part of what a stage does: another rule runs the audit again.
 AUDIT_CODE = ("ft_assets.data.contracts", "ft_assets.data.contract_runner", "ft_assets.data.cleaning")
+
+
+AUDIT_LOADS = ("ft_assets.data.contract_runner",)
 
 
 def contract(task: Task, asset: str) -> tuple[Expectation, ...]:
@@ -23,16 +25,12 @@ def contract(task: Task, asset: str) -> tuple[Expectation, ...]:
 
 
 def write_and_audit(
-    stage: Stage,
-    staging: Staging,
-    tables: "StageTables",
-    splits: "Mapping[str, StageTables] | None" = None,
+    step: Step, tables: "StageTables", splits: "Mapping[str, StageTables] | None" = None
 ) -> Built:
     """Write what a stage has made to staging, and run the stage's contract on it.
 
     Args:
-        stage: The stage.
-        staging: Receives `examples`, `quarantine` and `merged`.
+        step: Its staging receives `examples`, `quarantine` and `merged`.
         tables: What was made.
         splits: For a split, all three by name, to look for overlap.
     """
@@ -40,5 +38,6 @@ def write_and_audit(
 
     made = {"examples": tables.examples, "quarantine": tables.quarantine, "merged": tables.merged}
     for name, table in made.items():
-        staging.write_table(name, table)
-    return Built(tables_version(made), tables.summary, run(contract(stage.task, stage.asset), tables, splits))
+        step.staging.write_table(name, table)
+    found = run(contract(step.stage.task, step.stage.asset), tables, splits)
+    return Built(tables_version(made), tables.summary, found)

@@ -1,19 +1,18 @@
 """`base_model`: the pretrained model, pinned and copied into the store: it can neither change nor vanish."""
 
+import json
 import shutil
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import dagster as dg
-
-from ft_assets.artifacts import Artifact, Staging
+from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
-from ft_assets.components.stage import Built, Event, Production, Stage, Task, publish
+from ft_assets.components.stage import Built, Stage, Step, Task
 from ft_assets.errors import UserError
-from ft_assets.io.artifacts import told_as_failures
 from ft_assets.paths import cache_dir
+from ft_assets.versions import files_version
 
-__all__ = ["build"]
+__all__ = ["stages"]
 
 SHOWN_CONFIG = (
     "model_type",
@@ -25,47 +24,52 @@ SHOWN_CONFIG = (
 )
 
 
-def build(task: Task) -> dg.AssetsDefinition:
+def stages(task: Task) -> list[Stage]:
     source = task.config.base_model
-    stage = Stage(
-        task=task,
-        asset="base_model",
-        description="The pretrained model that is fine-tuned, pinned by content.",
-        kinds=frozenset({"huggingface", "safetensors"}),
-        code=("ft_assets.components.base_model",),
-        config={"base_model": source},
-        describe=_describe,
-    )
+    return [
+        Stage(
+            task=task,
+            asset="base_model",
+            description="The pretrained model that is fine-tuned, pinned by content.",
+            kinds=frozenset({"huggingface", "safetensors"}),
+            code=("ft_assets.components.base_model",),
+            config={"base_model": source},
+            describe=_describe,
+            build=_build,
+            sources=lambda shared: _sources(task),
+        )
+    ]
 
-    @dg.asset(**{**stage.asset_arguments(), "ins": {}})
-    def base_model(context: dg.AssetExecutionContext) -> Iterator[Event]:
-        from ft_assets.sources import check_weights, resolve_model
-        from ft_assets.versions import files_version
 
-        with told_as_failures(f"the base model of {task.name}"):
-            folder = resolve_model(source, cache=cache_dir(), base=task.base_of(source))
-            content = files_version(folder)
+def _folder(task: Task) -> Path:
+    from ft_assets.sources import resolve_model
 
-        def make(staging: Staging) -> Built:
-            import json
+    source = task.config.base_model
+    return resolve_model(source, cache=cache_dir(), base=task.base_of(source))
 
-            check_weights(folder, source)
-            shutil.copytree(folder, staging.path, dirs_exist_ok=True)
-            if files_version(staging.path) != content:
-                raise UserError(
-                    "the base model has changed while it was copied", where=str(folder), do="run it again"
-                )
-            config = json.loads((staging.path / "config.json").read_text(encoding="utf-8"))
-            summary = {
-                "source": source.split("#")[0],
-                "config": {name: config[name] for name in SHOWN_CONFIG if name in config},
-                "bytes": sum(path.stat().st_size for path in staging.path.rglob("*") if path.is_file()),
-            }
-            return Built(content, summary)
 
-        yield from publish(context, Production(stage, {}, make, sources={"source:files": content}))
+def _sources(task: Task) -> dict[str, str]:
+    return {"source:files": files_version(_folder(task))}
 
-    return base_model
+
+def _build(step: Step) -> Built:
+    from ft_assets.sources import check_weights
+
+    source, content = step.stage.task.config.base_model, step.sources["source:files"]
+    folder = _folder(step.stage.task)
+    check_weights(folder, source)
+    shutil.copytree(folder, step.staging.path, dirs_exist_ok=True)
+    if files_version(step.staging.path) != content:
+        raise UserError(
+            "the base model has changed while it was copied", where=str(folder), do="run it again"
+        )
+    config = json.loads((step.staging.path / "config.json").read_text(encoding="utf-8"))
+    summary = {
+        "source": source.split("#")[0],
+        "config": {name: config[name] for name in SHOWN_CONFIG if name in config},
+        "bytes": sum(path.stat().st_size for path in step.staging.path.rglob("*") if path.is_file()),
+    }
+    return Built(content, summary)
 
 
 def _describe(artifact: Artifact) -> dict[str, Any]:

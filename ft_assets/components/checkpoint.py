@@ -1,17 +1,18 @@
 """`checkpoint`: the fine-tuned model, trained by the worker in a process of its own."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
-from ft_assets.artifacts import Artifact, Staging
+from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
 from ft_assets.components.live import LiveProgress
-from ft_assets.components.stage import Built, Event, Production, Stage, Task, publish
+from ft_assets.components.stage import Built, Stage, Step, Task
+from ft_assets.components.worker_ahead import coming_work
 from ft_assets.evaluation.charts import as_markdown_image, line_chart_svg
 
-__all__ = ["TRAINING_RESULT", "build"]
+__all__ = ["TRAINING_RESULT", "stages"]
 
 TRAINING_RESULT = "training.json"
 MEASURED = (
@@ -32,70 +33,62 @@ MEASURED = (
 )
 
 
-def build(task: Task) -> dg.AssetsDefinition:
+def stages(task: Task) -> list[Stage]:
     config = task.config
-    stage = Stage(
-        task=task,
-        asset="checkpoint",
-        description=f"The base model fine-tuned on the train split ({config.training.method}), best by validation; "
-        "safetensors and JSON in Hub format.",
-        kinds=frozenset({"pytorch", "huggingface", "safetensors"}),
-        code=("ft_assets.training", "ft_assets.worker"),
-        config={
-            "task_type": config.task_type,
-            "labels": config.label_rules.label_names(),
-            "training": config.training.model_dump(mode="json"),
-        },
-        inputs=("train_split", "validation_split", "base_model"),
-        libraries=("torch", "transformers", "peft", "accelerate", "safetensors"),
-        describe=_describe,
-        seed=config.training.seed,
+    return [
+        Stage(
+            task=task,
+            asset="checkpoint",
+            description=f"The base model fine-tuned on the train split ({config.training.method}), best by validation; "
+            "safetensors and JSON in Hub format.",
+            kinds=frozenset({"pytorch", "huggingface", "safetensors"}),
+            code=("ft_assets.training", "ft_assets.worker"),
+            config={
+                "task_type": config.task_type,
+                "labels": config.label_rules.label_names(),
+                "training": config.training.model_dump(mode="json"),
+            },
+            inputs=("train_split", "validation_split", "base_model"),
+            libraries=("torch", "transformers", "peft", "accelerate", "safetensors"),
+            describe=_describe,
+            seed=config.training.seed,
+            build=_build,
+            pool="gpu",
+        )
+    ]
+
+
+def _build(step: Step) -> Built:
+    from ft_assets.versions import files_version
+    from ft_assets.worker.work_order import CardFacts, WorkOrder
+
+    task, config = step.stage.task, step.stage.task.config
+    train, validation, base_model = (step.inputs[name] for name in step.stage.inputs)
+    order = WorkOrder(
+        kind="train",
+        task_type=config.task_type,
+        output=str(step.staging.path),
+        labels=config.label_rules.label_names(),
+        base_model=str(base_model.path),
+        train=str(train.file("examples.parquet")),
+        validation=str(validation.file("examples.parquet")),
+        training=config.training,
+        card=CardFacts(
+            task=task.name,
+            description=config.description,
+            base_model=base_model.summary["source"],
+            data_versions={name: artifact.data_version for name, artifact in step.inputs.items()},
+        ),
     )
-
-    @dg.asset(
-        **{**stage.asset_arguments(), "required_resource_keys": {"artifact_store", "launcher"}}, pool="gpu"
+    result = step.context.resources.launcher.run(
+        step.context,
+        order,
+        on_message=LiveProgress(step.context, step.stage.key),
+        then=coming_work(step.context, step.stage.key),
     )
-    def checkpoint(
-        context: dg.AssetExecutionContext,
-        train_split: Artifact,
-        validation_split: Artifact,
-        base_model: Artifact,
-    ) -> Iterator[Event]:
-        upstream = {
-            "train_split": train_split,
-            "validation_split": validation_split,
-            "base_model": base_model,
-        }
-
-        def make(staging: Staging) -> Built:
-            from ft_assets.versions import files_version
-            from ft_assets.worker.work_order import CardFacts, WorkOrder
-
-            order = WorkOrder(
-                kind="train",
-                task_type=config.task_type,
-                output=str(staging.path),
-                labels=config.label_rules.label_names(),
-                base_model=str(base_model.path),
-                train=str(train_split.file("examples.parquet")),
-                validation=str(validation_split.file("examples.parquet")),
-                training=config.training,
-                card=CardFacts(
-                    task=task.name,
-                    description=config.description,
-                    base_model=base_model.summary["source"],
-                    data_versions={name: artifact.data_version for name, artifact in upstream.items()},
-                ),
-            )
-            result = context.resources.launcher.run(
-                context, order, on_message=LiveProgress(context, stage.key)
-            )
-            # Times and memory differ from run to run; the data version is the model's alone.
-            return Built(files_version(staging.path, exclude=[TRAINING_RESULT]), _summary(result))
-
-        yield from publish(context, Production(stage, upstream, make))
-
-    return checkpoint
+    # Times and memory differ from run to run; the data version is the model's alone.
+    version = files_version(step.staging.path, exclude=[TRAINING_RESULT])
+    return Built(version, _summary(result), seconds=result["work_seconds"])
 
 
 def _summary(result: Mapping[str, Any]) -> dict[str, Any]:

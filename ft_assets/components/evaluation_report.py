@@ -1,15 +1,17 @@
 """`evaluation_report`: the checkpoint's predictions on the test split, judged against the baselines."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
-from ft_assets.artifacts import Artifact, ArtifactStore, Staging
+from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
 from ft_assets.components.live import LiveProgress
-from ft_assets.components.stage import Built, Event, Production, Rule, Stage, Task, publish
+from ft_assets.components.stage import Built, Rule, Stage, Step, Task
 from ft_assets.data.contracts import CheckOutcome
 from ft_assets.evaluation.charts import as_markdown_image, confusion_svg
 from ft_assets.evaluation.config import REPORT_CHECKS as CHECKS
@@ -17,7 +19,7 @@ from ft_assets.provenance import ancestors, provenance
 from ft_assets.report_server import report_url
 from ft_assets.versions import files_version
 
-__all__ = ["build"]
+__all__ = ["stages"]
 
 # The page's look is part of what comes out, and no Python: it is hashed beside the code.
 TEMPLATES = Path(__file__).parent.parent / "evaluation" / "templates"
@@ -25,77 +27,67 @@ TEMPLATES = Path(__file__).parent.parent / "evaluation" / "templates"
 MOST_COLUMNS = 6
 
 
-def build(task: Task) -> dg.AssetsDefinition:
+def stages(task: Task) -> list[Stage]:
     config = task.config
     labels = config.label_rules.label_names()
-    stage = Stage(
-        task=task,
-        asset="evaluation_report",
-        description="How good the checkpoint is on the test split: metrics with 95 % intervals, class by class, "
-        "against the baselines on the same rows.",
-        kinds=frozenset({"html", "parquet"}),
-        code=("ft_assets.evaluation", "ft_assets.provenance"),
-        config={
-            "task_type": config.task_type,
-            "labels": labels,
-            "evaluation": config.evaluation.model_dump(mode="json"),
-            "description": config.description,
-            "templates": files_version(TEMPLATES),
-        },
-        expectations=tuple(Rule(name, text, "warning") for name, text in CHECKS.items()),
-        inputs=("checkpoint", "test_split", "baselines"),
-        libraries=("torch", "transformers", "evaluate", "scikit-learn", "numpy"),
-        describe=_describe,
-        seed=config.evaluation.seed,
-    )
-
-    @dg.asset(
-        **{**stage.asset_arguments(), "required_resource_keys": {"artifact_store", "launcher"}}, pool="gpu"
-    )
-    def evaluation_report(
-        context: dg.AssetExecutionContext, checkpoint: Artifact, test_split: Artifact, baselines: Artifact
-    ) -> Iterator[Event]:
-        upstream = {"checkpoint": checkpoint, "test_split": test_split, "baselines": baselines}
-
-        def make(staging: Staging) -> Built:
-            predicted = _predict(context, stage, staging, checkpoint, test_split)
-            return _report(context.resources.artifact_store.open(), stage, staging, upstream, predicted)
-
-        yield from publish(context, Production(stage, upstream, make))
-
-    return evaluation_report
+    return [
+        Stage(
+            task=task,
+            asset="evaluation_report",
+            description="How good the checkpoint is on the test split: metrics with 95 % intervals, class by class, "
+            "against the baselines on the same rows.",
+            kinds=frozenset({"html", "parquet"}),
+            code=("ft_assets.evaluation", "ft_assets.provenance"),
+            config={
+                "task_type": config.task_type,
+                "labels": labels,
+                "evaluation": config.evaluation.model_dump(mode="json"),
+                "description": config.description,
+                "templates": files_version(TEMPLATES),
+            },
+            expectations=tuple(Rule(name, text, "warning") for name, text in CHECKS.items()),
+            inputs=("checkpoint", "test_split", "baselines"),
+            libraries=("torch", "transformers", "evaluate", "scikit-learn", "numpy"),
+            loads=(
+                "ft_assets.evaluation.metrics",
+                "ft_assets.evaluation.report",
+                "ft_assets.evaluation.text_classification",
+            ),
+            describe=_describe,
+            seed=config.evaluation.seed,
+            build=_build,
+            pool="gpu",
+        )
+    ]
 
 
-def _predict(
-    context: dg.AssetExecutionContext,
-    stage: Stage,
-    staging: Staging,
-    checkpoint: Artifact,
-    test_split: Artifact,
-) -> dict[str, Any]:
+def _build(step: Step) -> Built:
+    predicted = _predict(step)
+    started = time.perf_counter()
+    built = _report(step, predicted)
+    return replace(built, seconds=predicted["work_seconds"] + time.perf_counter() - started)
+
+
+def _predict(step: Step) -> dict[str, Any]:
     """Write the checkpoint's predictions for the test split into staging, by the worker; returns what it measured."""
     from ft_assets.worker.work_order import WorkOrder
 
-    config = stage.task.config
+    config = step.stage.task.config
     order = WorkOrder(
         kind="predict",
         task_type=config.task_type,
-        output=str(staging.path),
+        output=str(step.staging.path),
         labels=config.label_rules.label_names(),
-        checkpoint=str(checkpoint.path),
-        examples=str(test_split.file("examples.parquet")),
+        checkpoint=str(step.inputs["checkpoint"].path),
+        examples=str(step.inputs["test_split"].file("examples.parquet")),
         training=config.training,
     )
-    return context.resources.launcher.run(context, order, on_message=LiveProgress(context, stage.key))
+    progress = LiveProgress(step.context, step.stage.key)
+    result: dict[str, Any] = step.context.resources.launcher.run(step.context, order, on_message=progress)
+    return result
 
 
-def _report(
-    store: ArtifactStore,
-    stage: Stage,
-    staging: Staging,
-    upstream: dict[str, Artifact],
-    predicted: Mapping[str, Any],
-) -> Built:
+def _report(step: Step, predicted: Mapping[str, Any]) -> Built:
     """Metrics, `report.json` and `report.html`, from the predictions in staging."""
     import pyarrow.parquet as pq
 
@@ -104,8 +96,9 @@ def _report(
     from ft_assets.evaluation.text_classification import evaluate_predictions
     from ft_assets.versions import hash_json
 
-    config, labels = stage.task.config, stage.task.config.label_rules.label_names()
-    checkpoint, test_split, baselines = (upstream[name] for name in stage.inputs)
+    staging, task = step.staging, step.stage.task
+    config, labels = task.config, task.config.label_rules.label_names()
+    checkpoint, test_split, baselines = (step.inputs[name] for name in step.stage.inputs)
     examples = test_split.table()
     predictions = pq.read_table(staging.path / "predictions.parquet")
     evaluation = evaluate_predictions(
@@ -115,11 +108,12 @@ def _report(
         labels,
         config.evaluation,
     )
+    store = step.context.resources.artifact_store.open()
     lineage: dict[str, Artifact] = {}
-    for artifact in upstream.values():
+    for artifact in step.inputs.values():
         lineage |= ancestors(store, artifact)
-    task = {
-        "name": stage.task.name,
+    about = {
+        "name": task.name,
         "type": config.task_type,
         "title": config.evaluation.title,
         "description": config.description,
@@ -127,7 +121,7 @@ def _report(
     summaries = {name: artifact.summary for name, artifact in lineage.items()}
     training = checkpoint.json("training")
     training["truncated"] = {**training["truncated"], "test": predicted["truncated"]}
-    report = build_report(task, evaluation, training, provenance(lineage), summaries)
+    report = build_report(about, evaluation, training, provenance(lineage), summaries)
     staging.write_json("report", report)
     staging.write_text("report.html", render_html(report, examples, predictions))
     summary = numbers(report) | {"test_rows_truncated": predicted["truncated"]}

@@ -22,7 +22,7 @@ from ft_assets.components import (
     splits,
 )
 from ft_assets.components.resources import default_resources
-from ft_assets.components.stage import Task
+from ft_assets.components.stage import Task, assets_of
 from ft_assets.errors import UserError
 from ft_assets.task import NAME, TaskConfig
 
@@ -44,7 +44,7 @@ STAGES = (
 
 def build_assets(task: Task) -> list[dg.AssetsDefinition]:
     """The assets of one task, from raw rows to the evaluation report."""
-    return [stage.build(task) for stage in STAGES]
+    return [assets_of(*module.stages(task)) for module in STAGES]
 
 
 # MiniLM-L6, 22 million parameters: small enough for a laptop, the base model of the sample task, so cached with it.

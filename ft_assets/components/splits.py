@@ -3,20 +3,14 @@
 They are three, not one: rows that land only in test re-evaluate and do not re-train.
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import dagster as dg
-
-from ft_assets.artifacts import Artifact, Staging
+from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
-from ft_assets.components.audit import AUDIT_CODE, contract, write_and_audit
-from ft_assets.components.stage import Built, Event, Production, Stage, Task, publish
+from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_and_audit
+from ft_assets.components.stage import Built, Stage, Step, Task
 
-if TYPE_CHECKING:
-    from ft_assets.data.examples import StageTables
-
-__all__ = ["SPLITS", "build"]
+__all__ = ["SPLITS", "stages"]
 
 SPLITS = ("train", "validation", "test")
 PURPOSE = {
@@ -26,39 +20,8 @@ PURPOSE = {
 }
 
 
-def build(task: Task) -> dg.AssetsDefinition:
-    stages = {split: _stage(task, split) for split in SPLITS}
-
-    @dg.multi_asset(
-        name=f"{task.name}__splits",
-        ins=stages["train"].ins(),
-        outs={stage.asset: dg.AssetOut(key=stage.key, **stage.spec()) for stage in stages.values()},
-        check_specs=[spec for stage in stages.values() for spec in stage.check_specs],
-        required_resource_keys={"artifact_store"},
-    )
-    def splits(context: dg.AssetExecutionContext, labeled_examples: Artifact) -> Iterator[Event]:
-        made: dict[str, StageTables] = {}
-
-        def make(split: str, staging: Staging) -> Built:
-            from ft_assets.data.splits import split as assign
-
-            if not made:
-                made.update(**assign(labeled_examples.table(), task.config.splits))
-            return write_and_audit(stages[split], staging, made[split], splits=made)
-
-        yield from publish(
-            context,
-            *(
-                Production(
-                    stage,
-                    {"labeled_examples": labeled_examples},
-                    lambda staging, split=split: make(split, staging),  # type: ignore[misc]
-                )
-                for split, stage in stages.items()
-            ),
-        )
-
-    return splits
+def stages(task: Task) -> list[Stage]:
+    return [_stage(task, split) for split in SPLITS]
 
 
 def _stage(task: Task, split: str) -> Stage:
@@ -76,9 +39,20 @@ def _stage(task: Task, split: str) -> Stage:
         },
         inputs=("labeled_examples",),
         expectations=contract(task, asset),
+        loads=("ft_assets.data.splits", *AUDIT_LOADS),
         libraries=("polars", "great-expectations", "pandas", "pyarrow"),
         describe=_describe,
+        build=lambda step: _build(step, split),
     )
+
+
+def _build(step: Step, split: str) -> Built:
+    from ft_assets.data.splits import split as assign
+
+    if "splits" not in step.shared:
+        step.shared["splits"] = assign(step.inputs["labeled_examples"].table(), step.stage.task.config.splits)
+    made = step.shared["splits"]
+    return write_and_audit(step, made[split], splits=made)
 
 
 def _describe(artifact: Artifact) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """A stage: how an asset's step turns its inputs into a published artifact. Write, audit, publish.
 
 What belongs here is common to all assets: reuse by build key, the audit before anything is published, the
-versions that are recorded. What a stage computes stands in its own module beside this one.
+versions that are recorded. What a stage computes stands in its own module beside this one; each of them has
+`stages(task)`, and a function that builds the artifact.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,19 @@ import dagster as dg
 
 from ft_assets.artifacts import Artifact, ArtifactStore, Staging
 from ft_assets.components import metadata
+from ft_assets.components.worker_ahead import make_worker_ready
 from ft_assets.compute.local import run_is_over
 from ft_assets.data.contracts import CheckOutcome, Expectation, Severity
 from ft_assets.io.artifacts import told_as_failures
+from ft_assets.loading import load
 from ft_assets.paths import data_dir
 from ft_assets.task import TaskConfig
 from ft_assets.versions import build_key, code_version, hash_json, library_versions
 
-__all__ = ["Built", "Production", "Rule", "Stage", "Task", "publish"]
+__all__ = ["Built", "Rule", "Stage", "Step", "Task", "assets_of", "publish"]
+
+RESOURCES = {"artifact_store", "launcher"}
+"""What `publish` uses."""
 
 Event = dg.AssetCheckResult | dg.MaterializeResult
 
@@ -51,8 +58,19 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Built:
+    """What a stage wrote into its staging directory."""
+
+    data_version: str
+    summary: Mapping[str, Any]
+    outcomes: Sequence[CheckOutcome] = ()
+    seconds: float | None = None
+    """How long it took, libraries' loading left out; None: as long as the build did."""
+
+
+@dataclass(frozen=True)
 class Stage:
-    """One asset of one task: what it is, what it is made from, and which rules its artifact must keep."""
+    """One asset of one task: what it is, what it is made from and how, and which rules its artifact must keep."""
 
     task: Task
     asset: str
@@ -62,14 +80,22 @@ class Stage:
     """Modules whose code decides what comes out; their hash is part of the code version."""
     config: Mapping[str, Any]
     """The stage's share of the task's configuration, as plain JSON."""
+    build: Callable[["Step"], Built]
+    """Writes the artifact into staging."""
     inputs: tuple[str, ...] = ()
     """Names of the upstream assets, of the same task."""
+    sources: Callable[[dict[str, Any]], Mapping[str, str]] | None = None
+    """Content identities of what is read from outside the graph; their names begin with `source:`. It is given
+    `Step.shared`."""
     expectations: tuple[Expectation | Rule, ...] = ()
     libraries: tuple[str, ...] = ()
     """Distributions whose versions are written into the manifest."""
+    loads: tuple[str, ...] = ()
+    """Modules that the build uses; they are loaded before its time is taken."""
     describe: Callable[[Artifact], dict[str, Any]] = metadata.counts
     """The artifact as metadata for the UI. Cheap: it also runs when the artifact is reused."""
     seed: int = 0
+    pool: str | None = None
 
     @property
     def key(self) -> dg.AssetKey:
@@ -91,67 +117,68 @@ class Stage:
             for rule in self.expectations
         ]
 
-    def spec(self) -> dict[str, Any]:
-        """What `dg.asset` and `dg.AssetOut` both take."""
-        return {
-            "description": self.description,
-            "kinds": set(self.kinds),
-            "group_name": self.task.name,
-            "owners": self.task.config.owners or None,
-            "code_version": self.code_version,
-            "io_manager_key": "artifacts",
-        }
-
-    def asset_arguments(self) -> dict[str, Any]:
-        """Arguments of `@dg.asset` for an asset made by a step of its own."""
-        return {
-            "key": self.key,
-            "ins": self.ins(),
-            "check_specs": self.check_specs,
-            "required_resource_keys": {"artifact_store"},
-            "output_required": True,
-            **self.spec(),
-        }
-
-    def ins(self) -> dict[str, dg.AssetIn]:
-        return {name: dg.AssetIn(key=dg.AssetKey([self.task.name, name])) for name in self.inputs}
-
-
-@dataclass(frozen=True)
-class Built:
-    """What a stage wrote into its staging directory."""
-
-    data_version: str
-    summary: Mapping[str, Any]
-    outcomes: Sequence[CheckOutcome] = ()
-
-
-@dataclass(frozen=True)
-class Production:
-    """One artifact to be made: its stage, the versions that were read, and the function that writes it."""
-
-    stage: Stage
-    upstream: Mapping[str, Artifact]
-    build: Callable[[Staging], Built]
-    sources: Mapping[str, str] = field(default_factory=dict)
-    """Content identities of what was read from outside the graph; their names begin with `source:`."""
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        return {name: artifact.data_version for name, artifact in self.upstream.items()} | dict(self.sources)
-
-    @property
-    def build_key(self) -> str:
-        return build_key(
-            stage=self.stage.asset,
-            code_version=self.stage.code_version,
-            config=dict(self.stage.config),
-            inputs=self.inputs,
-            seed=self.stage.seed,
+    def out(self) -> dg.AssetOut:
+        return dg.AssetOut(
+            key=self.key,
+            description=self.description,
+            kinds=set(self.kinds),
+            group_name=self.task.name,
+            owners=self.task.config.owners or None,
+            code_version=self.code_version,
+            io_manager_key="artifacts",
         )
 
 
-def publish(context: dg.AssetExecutionContext, *productions: Production) -> Iterator[Event]:
+@dataclass(frozen=True)
+class Step:
+    """What a stage's build is given."""
+
+    context: dg.AssetExecutionContext
+    stage: Stage
+    inputs: Mapping[str, Artifact]
+    """The upstream artifacts, by asset."""
+    sources: Mapping[str, str]
+    """What the stage's `sources` gave."""
+    staging: Staging
+    """Receives the files."""
+    shared: dict[str, Any]
+    """What the stages of one step compute once for all of them."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The artifact of one stage before it is published: found in the store, or new and in staging."""
+
+    stage: Stage
+    inputs: Mapping[str, Artifact]
+    versions: Mapping[str, str]
+    """Versions of all that goes into it, sources included."""
+    build_key: str
+    built: Built | Artifact
+    staging: Staging | None = None
+
+
+def assets_of(*stages: Stage) -> dg.AssetsDefinition:
+    """The assets of some stages with the same inputs, made and published by one step."""
+    first = stages[0]
+
+    @dg.multi_asset(
+        name="__".join([first.task.name, first.asset if len(stages) == 1 else "splits"]),
+        ins={name: dg.AssetIn(key=dg.AssetKey([first.task.name, name])) for name in first.inputs},
+        outs={stage.asset: stage.out() for stage in stages},
+        check_specs=[spec for stage in stages for spec in stage.check_specs],
+        required_resource_keys=RESOURCES,
+        pool=first.pool,
+    )
+    def step(context: dg.AssetExecutionContext, **inputs: Artifact) -> Iterator[Event]:
+        yield from publish(context, stages, inputs)
+
+    return step
+
+
+def publish(
+    context: dg.AssetExecutionContext, stages: Sequence[Stage], inputs: Mapping[str, Artifact]
+) -> Iterator[Event]:
     """Make the artifacts of one step and publish all of them, or none.
 
     An artifact whose build key is in the store is reused. The others are written to staging and audited; if a
@@ -163,68 +190,89 @@ def publish(context: dg.AssetExecutionContext, *productions: Production) -> Iter
     Raises:
         dg.Failure: a critical check failed, the run was cancelled, or an error was raised (what, where, what to do).
     """
-    names = ", ".join(f"{production.stage.task.name}/{production.stage.asset}" for production in productions)
+    names = ", ".join(f"{stage.task.name}/{stage.asset}" for stage in stages)
     with told_as_failures(f"making {names}"):
         store: ArtifactStore = context.resources.artifact_store.open()
+        shared: dict[str, Any] = {}
         with ExitStack() as stack:
-            drafts = [_draft(context, store, stack, production) for production in productions]
-            for production, _, built in drafts:
+            drafts = []
+            for stage in stages:
+                drafts.append(_draft(context, stack, stage, inputs, shared))
+            for draft in drafts:
+                built = draft.built
                 for outcome in built.outcomes if isinstance(built, Built) else built.manifest["checks"]:
-                    yield _check_result(production.stage, outcome)
-            refused = [draft for draft in drafts if _failed(draft[2])]
+                    yield _check_result(draft.stage, outcome)
+            refused = [draft for draft in drafts if _failed(draft)]
             if refused:
                 raise _refusal(store, refused)
-            published = [_commit(store, *draft) for draft in drafts]
-        for (production, _, built), artifact in zip(drafts, published, strict=True):
-            if isinstance(built, Built):
+            published = [_commit(store, draft) for draft in drafts]
+        for draft, artifact in zip(drafts, published, strict=True):
+            if isinstance(draft.built, Built):
                 context.log.info(f"published {artifact.path}")
-            yield _result(context, production, artifact, reused=isinstance(built, Artifact))
-
-
-Draft = tuple[Production, Staging | None, "Built | Artifact"]
+            yield _result(draft, artifact)
 
 
 def _draft(
-    context: dg.AssetExecutionContext, store: ArtifactStore, stack: ExitStack, production: Production
+    context: dg.AssetExecutionContext,
+    stack: ExitStack,
+    stage: Stage,
+    inputs: Mapping[str, Artifact],
+    shared: dict[str, Any],
 ) -> Draft:
-    """The artifact in the store that has the build key; else a new one, in staging."""
-    stage = production.stage
+    """The artifact in the store that has the stage's build key; else a new one, in staging."""
+    store: ArtifactStore = context.resources.artifact_store.open()
     name = f"{stage.task.name}/{stage.asset}"
+    sources = stage.sources(shared) if stage.sources else {}
+    versions = {each: artifact.data_version for each, artifact in inputs.items()} | dict(sources)
+    key = build_key(
+        stage=stage.asset,
+        code_version=stage.code_version,
+        config=dict(stage.config),
+        inputs=versions,
+        seed=stage.seed,
+    )
 
     def waiting() -> None:
         context.log.info(f"{name}: another run is making the same artifact; waiting for it")
         if run_is_over(context):
             raise dg.Failure("the run was cancelled while it waited for another one", allow_retries=False)
 
-    stack.enter_context(store.building(stage.task.name, stage.asset, production.build_key, on_wait=waiting))
-    found = store.find(stage.task.name, stage.asset, production.build_key)
+    stack.enter_context(store.building(stage.task.name, stage.asset, key, on_wait=waiting))
+    found = store.find(stage.task.name, stage.asset, key)
     if found is not None:
         context.log.info(f"{name}: nothing that goes into it has changed; reused {found.data_version}")
-        return production, None, found
+        return Draft(stage, inputs, versions, key, found)
+    if stage.loads:
+        load(*stage.loads)
+    make_worker_ready(context, stage.key, stage.task.config.task_type)
     staging = stack.enter_context(store.staging(stage.task.name, stage.asset))
-    return production, staging, production.build(staging)
+    started = time.perf_counter()
+    built = stage.build(Step(context, stage, inputs, sources, staging, shared))
+    if built.seconds is None:
+        built = replace(built, seconds=time.perf_counter() - started)
+    return Draft(stage, inputs, versions, key, built, staging)
 
 
-def _failed(built: Built | Artifact) -> list[CheckOutcome]:
-    if isinstance(built, Artifact):
-        return []
-    return [outcome for outcome in built.outcomes if outcome.severity == "critical" and not outcome.passed]
+def _failed(draft: Draft) -> list[CheckOutcome]:
+    """The critical checks that a new artifact has failed; what is reused has passed them before."""
+    outcomes = draft.built.outcomes if isinstance(draft.built, Built) else ()
+    return [outcome for outcome in outcomes if outcome.severity == "critical" and not outcome.passed]
 
 
 def _refusal(store: ArtifactStore, refused: Sequence[Draft]) -> dg.Failure:
     reasons: list[str] = []
     kept: list[str] = []
     shown: dict[str, Any] = {}
-    for production, staging, built in refused:
-        failed = _failed(built)
-        assert staging is not None and isinstance(built, Built)  # noqa: S101 - what was reused is never refused
+    for draft in refused:
+        failed, built = _failed(draft), draft.built
+        assert draft.staging is not None and isinstance(built, Built)  # noqa: S101 - see `_failed`
         path = store.refuse(
-            staging,
+            draft.staging,
             reasons=[outcome.as_dict() for outcome in failed],
-            inputs=production.inputs,
+            inputs=draft.versions,
             summary=dict(built.summary),
         )
-        asset = production.stage.asset
+        asset = draft.stage.asset
         shown[f"refused {asset}"] = dg.MetadataValue.path(str(path))
         kept.append(str(path))
         shown |= {f"{asset} {name}": value for name, value in metadata.refused(built.summary).items()}
@@ -239,35 +287,32 @@ def _refusal(store: ArtifactStore, refused: Sequence[Draft]) -> dg.Failure:
     )
 
 
-def _commit(
-    store: ArtifactStore, production: Production, staging: Staging | None, built: Built | Artifact
-) -> Artifact:
+def _commit(store: ArtifactStore, draft: Draft) -> Artifact:
+    stage, built = draft.stage, draft.built
     if isinstance(built, Artifact):
         return built
-    assert staging is not None  # noqa: S101 - only what was reused has none, and that is an Artifact
-    stage = production.stage
+    assert draft.staging is not None  # noqa: S101 - only what was reused has none
     return store.commit(
-        staging,
+        draft.staging,
         data_version=built.data_version,
-        build_key=production.build_key,
-        inputs=production.inputs,
+        build_key=draft.build_key,
+        inputs=draft.versions,
         config=dict(stage.config),
         code_version=stage.code_version,
         summary=dict(built.summary),
         checks=[outcome.as_dict() for outcome in built.outcomes],
+        seconds=built.seconds,
         libraries=library_versions(stage.libraries),
         seed=stage.seed,
     )
 
 
-def _result(
-    context: dg.AssetExecutionContext, production: Production, artifact: Artifact, *, reused: bool
-) -> dg.MaterializeResult:
-    stage = production.stage
+def _result(draft: Draft, artifact: Artifact) -> dg.MaterializeResult:
+    stage = draft.stage
     # What was read is what is recorded: Dagster would otherwise look "latest" up by itself.
     tags = {
         f"dagster/input_data_version/{stage.task.name}/{name}": upstream.data_version
-        for name, upstream in production.upstream.items()
+        for name, upstream in draft.inputs.items()
     }
     return dg.MaterializeResult(
         asset_key=stage.key,
@@ -276,8 +321,9 @@ def _result(
         tags=tags,
         metadata={
             **stage.describe(artifact),
-            "reused": reused,
+            "reused": isinstance(draft.built, Artifact),
             "build_key": artifact.build_key,
+            "build_seconds": metadata.rounded(artifact.manifest.get("seconds", 0.0)),
             # Below <store>/<task>: a whole path is wider than the page, and cuts what stands above it.
             "artifact": f"{artifact.asset}/{artifact.data_version}",
         },

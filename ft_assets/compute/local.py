@@ -5,27 +5,74 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from ft_assets.compute.process import WorkerStopped, attend_worker, check_end, worker_environment
-from ft_assets.worker.work_order import WorkOrder
+from ft_assets.compute.process import WorkerProcess, WorkerStopped, check_end, worker_environment
+from ft_assets.worker.work_order import Kind, WorkOrder
 
 __all__ = ["LocalLauncher", "run_is_over"]
 
+_ORDER = "work_order.json"
+# Longer than the libraries take to load on a slow machine: it does not matter when the worker waits.
+_AHEAD_SECONDS = 30.0
 _OVER = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE}
 
 
+@dataclass
+class _Worker:
+    """A worker that loads its libraries, or waits for its order."""
+
+    folder: tempfile.TemporaryDirectory[str]
+    process: WorkerProcess
+
+    def dismiss(self) -> None:
+        self.process.end()
+        self.folder.cleanup()
+
+
 class LocalLauncher(dg.ConfigurableResource):
-    """Runs work orders on this machine. Another launcher has the same `run`."""
+    """Runs work orders on this machine. Another launcher has the same `run` and `make_ready`."""
 
     environment: dict[str, str] = Field(
         default_factory=dict,
         description="Environment variables for the worker, beside the few that it always gets.",
     )
+    work_dir: str | None = Field(
+        default=None,
+        description="Where work orders are written; by default the system's temporary directory.",
+    )
+    _ready: _Worker | None = PrivateAttr(default=None)
+
+    def make_ready(self, kind: Kind, task_type: str) -> None:
+        """Start a worker ahead of its order, if none waits: loading the libraries takes seconds.
+
+        It can carry out any order; what this kind of work needs is loaded at once. One that nobody needed is ended
+        with the run.
+        """
+        if self._ready is not None and not self._ready.process.is_running:
+            self._dismiss()
+        if self._ready is None:
+            folder = tempfile.TemporaryDirectory(prefix="ft_assets-", dir=self.work_dir)
+            process = WorkerProcess(
+                Path(folder.name) / _ORDER,
+                env=worker_environment(self.environment),
+                stand_by=(kind, task_type),
+            )
+            self._ready = _Worker(folder, process)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """At the end of the run."""
+        self._dismiss()
+
+    def _dismiss(self) -> None:
+        if self._ready is not None:
+            self._ready.dismiss()
+            self._ready = None
 
     def run(
         self,
@@ -33,7 +80,7 @@ class LocalLauncher(dg.ConfigurableResource):
         work_order: WorkOrder,
         *,
         on_message: Callable[[dict[str, Any]], None],
-        work_dir: Path | None = None,
+        then: Kind | None = None,
     ) -> dict[str, Any]:
         """Carry out a work order and follow it until it ends.
 
@@ -41,8 +88,8 @@ class LocalLauncher(dg.ConfigurableResource):
             context: of the step; its run's status is looked at every five seconds, so that a run that was
                 only marked as cancelled ends, too.
             work_order: what to do; its `output` must exist.
-            on_message: receives each message of the worker, live, in this thread: the step may log
-            observations. work_dir: where the work order is written; None: a temporary directory.
+            on_message: receives each message of the worker, live, in this thread: the step may log observations.
+            then: the kind of work that follows in the same run; its worker is made ready in good time.
 
         Returns:
             The content of training.json or prediction.json.
@@ -52,14 +99,29 @@ class LocalLauncher(dg.ConfigurableResource):
             WorkerCrashed: the worker failed in another way.
             dagster.Failure: the run was cancelled.
         """
-        with tempfile.TemporaryDirectory(prefix="ft_assets-", dir=work_dir) as folder:
-            self._attend(context, work_order.write(Path(folder) / "work_order.json"), on_message)
+        self.make_ready(work_order.kind, work_order.task_type)
+        assert self._ready is not None  # noqa: S101 - it has just been made
+        worker, self._ready = self._ready, None
+
+        def take(message: dict[str, Any]) -> None:
+            if then is not None and message.get("seconds_left", _AHEAD_SECONDS) < _AHEAD_SECONDS:
+                self.make_ready(then, work_order.task_type)
+            on_message(message)
+
+        try:
+            work_order.write(Path(worker.folder.name) / _ORDER)
+            self._attend(context, worker.process, take)
+        finally:
+            worker.dismiss()
         name = {"train": "training.json", "predict": "prediction.json"}[work_order.kind]
         result: dict[str, Any] = json.loads((Path(work_order.output) / name).read_text(encoding="utf-8"))
         return result
 
     def _attend(
-        self, context: dg.AssetExecutionContext, order: Path, on_message: Callable[[dict[str, Any]], None]
+        self,
+        context: dg.AssetExecutionContext,
+        worker: WorkerProcess,
+        on_message: Callable[[dict[str, Any]], None],
     ) -> None:
         errors: list[dict[str, Any]] = []
         seen = 0
@@ -77,9 +139,8 @@ class LocalLauncher(dg.ConfigurableResource):
             context, dg.PipesTempFileContextInjector(), dg.PipesTempFileMessageReader()
         ) as session:
             try:
-                end = attend_worker(
-                    order,
-                    env=worker_environment({**self.environment, **session.get_bootstrap_env_vars()}),
+                worker.begin(session.get_bootstrap_env_vars())
+                end = worker.attend(
                     on_line=_to_compute_log,
                     each_look=pass_messages_on,
                     should_stop=lambda: run_is_over(context),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -20,10 +21,12 @@ from typing import IO, Any, cast
 from ft_assets.errors import UserError
 from ft_assets.worker import keeper
 from ft_assets.worker.messages import MESSAGE_PREFIX
+from ft_assets.worker.work_order import Kind
 
 __all__ = [
     "WorkerCrashed",
     "WorkerEnd",
+    "WorkerProcess",
     "WorkerStopped",
     "attend_worker",
     "check_end",
@@ -139,63 +142,120 @@ def attend_worker(
     should_stop: Callable[[], bool] = lambda: False,
     command: list[str] | None = None,
 ) -> WorkerEnd:
-    """Start the worker under its keeper, pass its output on live, and return how it ended.
+    """Start the worker, see it through, and return how it ended; see `WorkerProcess`."""
+    worker = WorkerProcess(work_order, env=env, command=command)
+    return worker.attend(on_line=on_line, each_look=each_look, should_stop=should_stop)
 
-    However this function is left (an interrupt and SIGKILL included) the worker and all that it started are
-    ended.
+
+class WorkerProcess:
+    """The worker under its keeper.
+
+    However the process that holds this ends (SIGKILL included), the worker and all that it started are ended.
 
     Args:
         work_order: path of the order; the worker runs in its directory.
         env: environment; None: `worker_environment()`.
-        on_line: called in this thread for each line.
-        each_look: called in this thread about ten times a second.
-        should_stop: asked every five seconds.
+        stand_by: kind of work and task type: load what they need at once, and wait for `begin`; the order need not
+            be written before.
         command: what to run instead of the worker.
-
-    Raises:
-        WorkerStopped: `should_stop` said so.
     """
-    # -P: no module is taken from the directory that it runs in.
-    worker = command or [sys.executable, "-P", "-m", "ft_assets.worker", str(work_order)]
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(Path(keeper.__file__)), *worker],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=work_order.parent,
-        env=dict(env) if env is not None else worker_environment(),
-        start_new_session=True,
-    )
-    lines: queue.Queue[tuple[str, str]] = queue.Queue(_WAITING_LINES)
-    stdin, stdout, stderr = (
-        cast(IO[bytes], pipe) for pipe in (process.stdin, process.stdout, process.stderr)
-    )
-    drains = [_drain("stdout", stdout, lines), _drain("stderr", stderr, lines)]
-    last_lines: deque[str] = deque(maxlen=30)
 
-    def take(stream: str, line: str) -> None:
-        if stream == "stderr":
-            last_lines.append(line)
-        on_line(stream, line)
+    def __init__(
+        self,
+        work_order: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        stand_by: tuple[Kind, str] | None = None,
+        command: list[str] | None = None,
+    ) -> None:
+        # -P: no module is taken from the directory that it runs in.
+        worker = command or [sys.executable, "-P", "-m", "ft_assets.worker", str(work_order)]
+        if stand_by is not None:
+            worker += ["--stand-by", *stand_by]
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(Path(keeper.__file__)), *worker],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=work_order.parent,
+            env=dict(env) if env is not None else worker_environment(),
+            start_new_session=True,
+        )
+        self._lines: queue.Queue[tuple[str, str]] = queue.Queue(_WAITING_LINES)
+        self._stdin, *outputs = (
+            cast(IO[bytes], pipe)
+            for pipe in (self._process.stdin, self._process.stdout, self._process.stderr)
+        )
+        self._drains = [
+            _drain(name, pipe, self._lines) for name, pipe in zip(("stdout", "stderr"), outputs, strict=True)
+        ]
+        self._outputs = outputs
 
-    try:
-        next_stop_look = time.monotonic() + _STOP_SECONDS
-        while process.poll() is None or any(drain.is_alive() for drain in drains):
-            _pass_on(lines, take)
-            each_look()
-            if time.monotonic() >= next_stop_look:
-                next_stop_look = time.monotonic() + _STOP_SECONDS
-                if should_stop():
-                    raise WorkerStopped("the run was cancelled; the worker has been ended")
-        while not lines.empty():
-            take(*lines.get())
-    finally:
-        stdin.close()  # the keeper's sign to end what is left
-        while process.poll() is None or any(drain.is_alive() for drain in drains):
-            _pass_on(lines, lambda stream, line: None)  # so that no full pipe holds anybody up
-        stdout.close()
-        stderr.close()
-    return WorkerEnd(process.returncode, tuple(last_lines))
+    @property
+    def is_running(self) -> bool:
+        """Whether it may still do something."""
+        return self._process.poll() is None
+
+    def begin(self, environment: Mapping[str, str]) -> None:
+        """Tell a worker that stands by that its order is written.
+
+        Args:
+            environment: variables that it gets on top of its own.
+        """
+        with contextlib.suppress(BrokenPipeError):  # it has ended: `attend` tells how
+            self._stdin.write(json.dumps({"environment": dict(environment)}).encode() + b"\n")
+            self._stdin.flush()
+
+    def attend(
+        self,
+        *,
+        on_line: OnLine,
+        each_look: Callable[[], None] = lambda: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> WorkerEnd:
+        """Pass its output on live, and return how it ended. However this is left, the worker is ended.
+
+        Args:
+            on_line: called in this thread for each line.
+            each_look: called in this thread about ten times a second.
+            should_stop: asked every five seconds.
+
+        Raises:
+            WorkerStopped: `should_stop` said so.
+        """
+        last_lines: deque[str] = deque(maxlen=30)
+
+        def take(stream: str, line: str) -> None:
+            if stream == "stderr":
+                last_lines.append(line)
+            on_line(stream, line)
+
+        try:
+            next_stop_look = time.monotonic() + _STOP_SECONDS
+            while self._goes_on():
+                _pass_on(self._lines, take)
+                each_look()
+                if time.monotonic() >= next_stop_look:
+                    next_stop_look = time.monotonic() + _STOP_SECONDS
+                    if should_stop():
+                        raise WorkerStopped("the run was cancelled; the worker has been ended")
+            while not self._lines.empty():
+                take(*self._lines.get())
+        finally:
+            self.end()
+        return WorkerEnd(self._process.returncode, tuple(last_lines))
+
+    def end(self) -> None:
+        """End it, and all that it started, if it still runs."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()  # the keeper's sign to end what is left
+        while self._goes_on():
+            _pass_on(self._lines, lambda stream, line: None)  # so that no full pipe holds anybody up
+        for pipe in self._outputs:
+            pipe.close()
+
+    def _goes_on(self) -> bool:
+        return self.is_running or any(drain.is_alive() for drain in self._drains)
 
 
 def check_end(end: WorkerEnd, error: Mapping[str, Any] | None) -> None:

@@ -1,19 +1,23 @@
 """Carry out a work order: `python -m ft_assets.worker WORK_ORDER.json`.
 
+With `--stand-by KIND TASK_TYPE` the libraries for such work are loaded first, and the order is read when a line
+comes on stdin: `{"environment": {…}}`, variables to be set. If stdin ends instead, nothing is done.
+
 Exit codes: 0 done; 2 something the user can mend (told in an `error` message and on stderr); 1 anything
 else, with the traceback on stderr (without values: a message may quote a row).
 """
 
+import argparse
 import errno
-import gc
 import importlib
 import json
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from ft_assets.errors import UserError, without_values
 from ft_assets.worker.messages import open_messages
@@ -33,22 +37,34 @@ _ENVIRONMENT = {
 """Set before torch is loaded. What the user has set stays."""
 
 _TASK_TYPES = {"text-classification": "ft_assets.worker.text_classification"}
-"""Task type → module with `training(order)` and `prediction(order)`, each of which gives the function that
-does it."""
+"""Task type → module with `load(kind)`, `train(order, send)` and `predict(order, send)`."""
 
 
 def main(arguments: list[str]) -> int:
     """Read the order, carry it out, tell the result; returns the exit code."""
-    if len(arguments) != 1:
-        print("usage: python -m ft_assets.worker WORK_ORDER.json", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(prog="python -m ft_assets.worker")
+    parser.add_argument("work_order", type=Path)
+    parser.add_argument(
+        "--stand-by",
+        nargs=2,
+        metavar=("KIND", "TASK_TYPE"),
+        help="load the libraries, wait for a line on stdin",
+    )
+    given = parser.parse_args(arguments)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # What libraries will change one day is for their callers' developers, not for whoever watches a training.
     warnings.filterwarnings("ignore", category=FutureWarning)
+    if given.stand_by is not None:
+        kind, task_type = given.stand_by
+        _task_type(task_type).load(kind)
+        line = sys.stdin.readline()
+        if not line:
+            return 0
+        os.environ |= json.loads(line)["environment"]
     with open_messages() as send:
         try:
-            result = carry_out(WorkOrder.read(Path(arguments[0])), send)
+            result = carry_out(WorkOrder.read(given.work_order), send)
         except UserError as error:
             send({"kind": "error", "what": error.what, "where": error.where, "do": error.do})
             print(error, file=sys.stderr)
@@ -72,14 +88,17 @@ def carry_out(order: WorkOrder, send: Callable[[dict[str, Any]], None]) -> dict[
     Raises:
         UserError: something the user can mend.
     """
-    # Hundreds of thousands of objects are made while torch and transformers load, and none is garbage.
-    gc.disable()
-    try:
-        run = _runner(order)
-    finally:
-        gc.freeze()
-        gc.enable()
-    result: dict[str, Any] = {"kind_of_work": order.kind, "task_type": order.task_type, **run(send)}
+    task_type = _task_type(order.task_type)
+    task_type.load(order.kind)
+    started = time.perf_counter()
+    found = {"train": task_type.train, "predict": task_type.predict}[order.kind](order, send)
+    result = {
+        "kind_of_work": order.kind,
+        "task_type": order.task_type,
+        **found,
+        # All of it, files read and written included; libraries were loaded before.
+        "work_seconds": time.perf_counter() - started,
+    }
     name = {"train": "training.json", "predict": "prediction.json"}[order.kind]
     write_json(Path(order.output) / name, result)
     return result
@@ -92,18 +111,15 @@ def write_json(path: Path, content: Any) -> None:
     )
 
 
-def _runner(order: WorkOrder) -> Callable[[Callable[[dict[str, Any]], None]], dict[str, Any]]:
-    """The function that does the work. Imports happen here: each task type and kind loads only what it
-    needs."""
-    if order.task_type not in _TASK_TYPES:
+def _task_type(name: str) -> Any:
+    """The module that does the work of a task type."""
+    if name not in _TASK_TYPES:
         raise UserError(
-            f"the worker has no task type '{order.task_type}'",
+            f"the worker has no task type '{name}'",
             where="work order: task_type",
             do=f"take one of {', '.join(_TASK_TYPES)}",
         )
-    module = importlib.import_module(_TASK_TYPES[order.task_type])
-    prepare = {"train": module.training, "predict": module.prediction}[order.kind]
-    return cast(Callable[[Callable[[dict[str, Any]], None]], dict[str, Any]], prepare(order))
+    return importlib.import_module(_TASK_TYPES[name])
 
 
 def _explained(error: Exception) -> UserError | None:

@@ -6,7 +6,7 @@ The launcher keeps the writing end of the keeper's stdin. When that closes, beca
 because it was killed in any way, the keeper ends the worker: TERM to its process group, a grace of five
 seconds, KILL. When the worker ends by itself, what it left running is ended the same way. The keeper lives
 in a session of its own, so Ctrl-C in a terminal reaches the launcher alone, and it adopts orphans (Linux),
-so children that left the worker's group are found too.
+so children that left the worker's group are found too. What the launcher writes goes on to the worker's stdin.
 
 Exit code: the worker's; 128 + N if signal N ended it.
 """
@@ -34,7 +34,8 @@ def main(command: list[str]) -> int:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     worker = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
+        bufsize=0,
         start_new_session=True,
         preexec_fn=_before_exec,  # noqa: PLW1509 - the keeper has no threads close_fds=True
     )
@@ -59,11 +60,16 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _wait_for_end(worker: subprocess.Popen[bytes]) -> None:
-    """Return when the worker has ended or the launcher has closed stdin."""
+    """Return when the worker has ended or the launcher has closed stdin; what comes there goes on to the worker."""
+    assert worker.stdin is not None  # noqa: S101 - it was asked for
     while worker.poll() is None:
         readable, _, _ = select.select([0], [], [], _POLL_SECONDS)
-        if readable and not os.read(0, 4096):
-            return
+        if readable:
+            received = os.read(0, 4096)
+            if not received:
+                return
+            with contextlib.suppress(BrokenPipeError):  # it has just ended, or it does not listen
+                worker.stdin.write(received)
 
 
 def _end_all(worker: subprocess.Popen[bytes]) -> None:

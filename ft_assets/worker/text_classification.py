@@ -6,51 +6,56 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ft_assets.loading import load as load_modules
 from ft_assets.training.model_card import model_card
 from ft_assets.worker.work_order import WorkOrder
 
-__all__ = ["prediction", "training"]
+__all__ = ["load", "predict", "train"]
 
 _Send = Callable[[dict[str, Any]], None]
+_LIBRARIES = {
+    # peft and datasets are used by training alone, and prediction starts without what they load.
+    "train": ("ft_assets.training.text_classification", "accelerate", "datasets", "peft"),
+    "predict": ("ft_assets.training.text_prediction",),
+}
 
 
-def training(order: WorkOrder) -> Callable[[_Send], dict[str, Any]]:
-    """Load what training needs and return the function that trains, writes the checkpoint and its card."""
+def load(kind: str) -> None:
+    """Load what a kind of work ("train", "predict") needs."""
+    load_modules(*_LIBRARIES[kind])
+
+
+def train(order: WorkOrder, send: _Send) -> dict[str, Any]:
+    """Train, write the checkpoint and its card; returns what `train_classifier` returns."""
     from ft_assets.training.text_classification import train_classifier
 
-    def run(send: _Send) -> dict[str, Any]:
-        output = Path(order.output)
-        result = train_classifier(
-            base_model=_given(order.base_model),
-            train=_given(order.train),
-            validation=Path(order.validation) if order.validation is not None else None,
-            labels=order.labels,
-            config=order.training,
-            output=output,
-            report=send,
-            base_model_name=order.card.base_model,
-        )
-        (output / "README.md").write_text(_card(order, result), encoding="utf-8")
-        return result
-
-    return run
+    output = Path(order.output)
+    result = train_classifier(
+        base_model=_given(order.base_model),
+        train=_given(order.train),
+        validation=Path(order.validation) if order.validation is not None else None,
+        labels=order.labels,
+        config=order.training,
+        output=output,
+        report=send,
+        base_model_name=order.card.base_model,
+    )
+    (output / "README.md").write_text(_card(order, result), encoding="utf-8")
+    return result
 
 
-def prediction(order: WorkOrder) -> Callable[[_Send], dict[str, Any]]:
-    """Load what prediction needs and return the function that predicts."""
+def predict(order: WorkOrder, send: _Send) -> dict[str, Any]:
+    """Predict; returns what `predict_classes` returns."""
     from ft_assets.training.text_prediction import predict_classes
 
-    def run(send: _Send) -> dict[str, Any]:
-        return predict_classes(
-            checkpoint=_given(order.checkpoint),
-            examples=_given(order.examples),
-            labels=order.labels,
-            config=order.training,
-            output=Path(order.output),
-            report=send,
-        )
-
-    return run
+    return predict_classes(
+        checkpoint=_given(order.checkpoint),
+        examples=_given(order.examples),
+        labels=order.labels,
+        config=order.training,
+        output=Path(order.output),
+        report=send,
+    )
 
 
 def _given(path: str | None) -> Path:

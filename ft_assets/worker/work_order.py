@@ -10,7 +10,10 @@ from ft_assets.config import StrictModel
 from ft_assets.errors import UserError
 from ft_assets.training.config import TrainingConfig
 
-__all__ = ["CardFacts", "WorkOrder"]
+__all__ = ["CardFacts", "Kind", "WorkOrder"]
+
+Kind = Literal["train", "predict"]
+"""The kinds of work."""
 
 
 class CardFacts(StrictModel):
@@ -39,7 +42,7 @@ class CardFacts(StrictModel):
 class WorkOrder(StrictModel):
     """One piece of work: train a checkpoint, or predict with one. Paths are absolute."""
 
-    kind: Literal["train", "predict"]
+    kind: Kind
     """What to do."""
 
     task_type: str = "text-classification"

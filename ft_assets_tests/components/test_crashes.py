@@ -19,9 +19,9 @@ import pytest
 from dagster._core.events import EngineEventData
 
 from ft_assets import disk
-from ft_assets.artifacts import ArtifactStore, Staging
+from ft_assets.artifacts import ArtifactStore
 from ft_assets.components.dead_runs import end_dead_runs, process_tags
-from ft_assets.components.stage import Built, Event, Production, Stage, publish
+from ft_assets.components.stage import Built, Event, Stage, Step, publish
 from ft_assets.data.contracts import CheckOutcome
 from ft_assets.paths import PROJECT
 from ft_assets_tests.runs import current, description, eventually, published, work_in_progress, written_in
@@ -73,15 +73,15 @@ def test_a_fault_of_the_program_in_the_worker_is_told_without_the_text_of_a_row(
         import sys
         if "ft_assets.worker" in sys.orig_argv:
             import ft_assets.worker.text_classification as module
-            def training(order):
+            def train(order, send):
                 raise ValueError("no number: {{!r}}".format({SECRET!r}.lower() + " is what the row says"))
-            module.training = training
+            module.train = train
     """
     in_the_worker(fault, tmp_path, monkeypatch)
     result = materialize(trained, task(tiny_bert_dir, training=SHORT), "checkpoint", raise_on_error=False)
     told = description(result)
     assert told.startswith("the worker ended with exit code 1\n  where: making tickets/checkpoint\n  do: ")
-    assert "in training" in told and "ValueError: no number: '…'" in told  # the place, and what can be said
+    assert "in train" in told and "ValueError: no number: '…'" in told  # the place, and what can be said
     assert written_in(data / "dagster", f"{SECRET} is what") == []
     monkeypatch.delenv("PYTHONPATH")
     assert materialize(trained, task(tiny_bert_dir, training=SHORT), "checkpoint").success
@@ -271,16 +271,17 @@ def test_a_step_that_is_left_early_holds_no_lock_and_no_staging(data: Path, tiny
     """As when an interrupt comes between two events of the step."""
     store = ArtifactStore(data / "store")
     context = types.SimpleNamespace(
-        resources=types.SimpleNamespace(artifact_store=types.SimpleNamespace(open=lambda: store))
+        resources=types.SimpleNamespace(artifact_store=types.SimpleNamespace(open=lambda: store)),
+        job_def=types.SimpleNamespace(asset_layer=types.SimpleNamespace(selected_asset_keys=())),
     )
-    stage = Stage(task(tiny_bert_dir), "notes", "", frozenset(), ("ft_assets.errors",), {})
     outcome = CheckOutcome("fine", True, "critical", "it is fine", 1, 0, [], "")
 
-    def make(staging: Staging) -> Built:
-        staging.write_text("notes.txt", "half-made")
+    def build(step: Step) -> Built:
+        step.staging.write_text("notes.txt", "half-made")
         return Built("v1", {}, [outcome])
 
-    steps = cast("Iterator[Event]", publish(cast(Any, context), Production(stage, {}, make)))
+    stage = Stage(task(tiny_bert_dir), "notes", "", frozenset(), ("ft_assets.errors",), {}, build)
+    steps = cast("Iterator[Event]", publish(cast(Any, context), [stage], {}))
     assert isinstance(next(steps), dg.AssetCheckResult)
     assert work_in_progress(data / "store") != []
     steps.close()  # type: ignore[attr-defined]

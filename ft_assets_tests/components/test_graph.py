@@ -7,8 +7,10 @@ import dagster as dg
 import pytest
 
 from ft_assets.components.stage import Task
+from ft_assets.compute.local import LocalLauncher
 from ft_assets.data.splits import split_of
 from ft_assets.paths import data_dir
+from ft_assets.worker.work_order import Kind
 from ft_assets_tests.tickets import ASSETS, LABELS, definitions, materialize, task, ticket, tickets, write_csv
 
 
@@ -64,6 +66,50 @@ def test_a_second_run_reuses_everything(trained: dg.DagsterInstance, tiny_bert_d
     assert set(second) == set(ASSETS)
     assert all(event.metadata["reused"].value for event in second.values())
     assert versions(trained) == before
+
+
+@pytest.fixture
+def made_ready(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The kinds of work for which runs have started a worker ahead."""
+    kinds: list[str] = []
+    make_ready = LocalLauncher.make_ready
+
+    def noted(launcher: LocalLauncher, kind: Kind, task_type: str) -> None:
+        kinds.append(kind)
+        make_ready(launcher, kind, task_type)
+
+    monkeypatch.setattr(LocalLauncher, "make_ready", noted)
+    return kinds
+
+
+def test_a_run_that_reuses_everything_starts_no_worker(
+    trained: dg.DagsterInstance, tiny_bert_dir: Path, made_ready: list[str]
+) -> None:
+    materialize(trained, task(tiny_bert_dir))
+    assert made_ready == []
+
+
+def test_a_run_without_training_starts_no_worker(
+    instance: dg.DagsterInstance, incoming: Path, tiny_bert_dir: Path, made_ready: list[str]
+) -> None:
+    materialize(instance, task(tiny_bert_dir), *ASSETS[:6])
+    assert made_ready == []
+
+
+def test_a_run_that_will_train_starts_the_worker_with_its_first_stage(
+    instance: dg.DagsterInstance, incoming: Path, tiny_bert_dir: Path, made_ready: list[str]
+) -> None:
+    write_csv(incoming, tickets(3))  # too few to be split: the run ends before the training
+    result = materialize(instance, task(tiny_bert_dir), raise_on_error=False)
+    assert not result.success and made_ready[0] == "train"
+
+
+def test_how_long_a_build_took_is_kept_when_it_is_reused(
+    trained: dg.DagsterInstance, tiny_bert_dir: Path
+) -> None:
+    second = by_asset(materialize(trained, task(tiny_bert_dir)))
+    seconds = {asset: event.metadata["build_seconds"].value for asset, event in second.items()}
+    assert min(seconds.values()) > 0
 
 
 def test_every_asset_tells_what_it_is(

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -14,7 +13,7 @@ from ft_assets.errors import UserError
 from ft_assets.training.config import TrainingConfig
 from ft_assets.worker.work_order import WorkOrder
 from ft_assets_tests.tiny_models import LABELS, write_sentiment
-from ft_assets_tests.worker.processes import wait_until_gone
+from ft_assets_tests.worker.processes import left_over, wait_until_gone
 
 
 def _order(folder, base, **settings):
@@ -25,22 +24,20 @@ def _order(folder, base, **settings):
     )  # fmt: skip
 
 
-def _asset(order, on_message):
+def _asset(order, on_message, then=None):
     @dg.asset
     def checkpoint(context: dg.AssetExecutionContext, launcher: LocalLauncher) -> dg.MaterializeResult:
         result = launcher.run(
-            context,
-            order,
-            on_message=lambda message: on_message(context, message),
-            work_dir=Path(order.output).parent,  # its path in the command line tells the test's processes
+            context, order, on_message=lambda message: on_message(context, message), then=then
         )
         return dg.MaterializeResult(metadata={"steps": result["steps"]})
 
     return checkpoint
 
 
-def _materialize(asset, instance, **kwargs):
-    return dg.materialize([asset], resources={"launcher": LocalLauncher()}, instance=instance, **kwargs)
+def _materialize(asset, instance, work_dir=None, **kwargs):
+    launcher = LocalLauncher(work_dir=work_dir and str(work_dir))
+    return dg.materialize([asset], resources={"launcher": launcher}, instance=instance, **kwargs)
 
 
 def test_a_step_gets_messages_live_and_the_result_at_the_end(tmp_path, tiny_bert_dir, instance):
@@ -69,9 +66,37 @@ def test_a_run_that_is_marked_as_cancelled_ends_its_worker(tmp_path, tiny_bert_d
             context.instance.report_run_canceled(context.run)
 
     asset = _asset(_order(tmp_path, tiny_bert_dir, epochs=10_000), cancel)
-    run = _materialize(asset, instance, raise_on_error=False)
+    run = _materialize(asset, instance, work_dir=tmp_path, raise_on_error=False)
     assert not run.success
     wait_until_gone(str(tmp_path))
+
+
+def test_the_worker_that_follows_is_made_ready_and_ended_with_the_run(tmp_path, tiny_bert_dir, instance):
+    """Nobody gives the second one an order, as in a run that fails between the two."""
+    seen = []
+
+    def look(context, message):
+        seen.append(len(left_over(str(tmp_path))))
+
+    asset = _asset(_order(tmp_path, tiny_bert_dir, epochs=1), look, then="predict")
+    assert _materialize(asset, instance, work_dir=tmp_path).success
+    assert max(seen) == 4  # each with its keeper
+    assert not left_over(str(tmp_path))
+
+
+def test_one_worker_at_most_waits_and_one_that_has_died_is_replaced(tmp_path):
+    launcher = LocalLauncher(work_dir=str(tmp_path))
+    try:
+        launcher.make_ready("train", "text-classification")
+        first = launcher._ready.process
+        launcher.make_ready("predict", "text-classification")
+        assert launcher._ready.process is first
+        first.end()
+        launcher.make_ready("predict", "text-classification")
+        assert launcher._ready.process.is_running
+    finally:
+        launcher.teardown_after_execution(None)
+    assert not list(tmp_path.iterdir())
 
 
 STEP = textwrap.dedent(
@@ -84,11 +109,11 @@ STEP = textwrap.dedent(
 
     @dg.asset
     def checkpoint(context: dg.AssetExecutionContext, launcher: LocalLauncher) -> dg.MaterializeResult:
-        launcher.run(context, WorkOrder.read(Path(sys.argv[1])), work_dir=Path(sys.argv[2]),
-                     on_message=lambda message: print("message", flush=True))
+        order = WorkOrder.read(Path(sys.argv[1]))
+        launcher.run(context, order, on_message=lambda message: print("message", flush=True))
         return dg.MaterializeResult()
 
-    dg.materialize([checkpoint], resources={"launcher": LocalLauncher()})
+    dg.materialize([checkpoint], resources={"launcher": LocalLauncher(work_dir=sys.argv[2])})
     """
 )
 

@@ -9,6 +9,7 @@ from ft_assets.compute import process
 from ft_assets.compute.process import (
     WorkerCrashed,
     WorkerEnd,
+    WorkerProcess,
     WorkerStopped,
     attend_worker,
     check_end,
@@ -117,3 +118,42 @@ def test_an_error_of_the_users_comes_back_as_one(tmp_path):
     order = WorkOrder(kind="predict", output="/o", checkpoint=str(tmp_path), examples="/e", labels=LABELS)
     with pytest.raises(UserError, match="no model here"):
         run_worker(order.write(tmp_path / "order.json"), on_message=lambda message: None)
+
+
+def _standing_by(tmp_path, **kwargs):
+    return WorkerProcess(tmp_path / "order.json", stand_by=("predict", "text-classification"), **kwargs)
+
+
+def test_a_worker_that_stands_by_carries_out_an_order_written_later(tmp_path):
+    worker = _standing_by(tmp_path)
+    WorkOrder(kind="predict", output="/o", checkpoint=str(tmp_path), examples="/e", labels=LABELS).write(
+        tmp_path / "order.json"
+    )
+    lines = []
+    worker.begin({})
+    end = worker.attend(on_line=lambda stream, line: lines.append(line))
+    assert end.code == 2 and any("no model here" in line for line in lines)
+
+
+def test_what_it_is_given_at_the_beginning_is_in_its_environment(tmp_path):
+    code = "import json, os, sys; print(os.environ | json.loads(sys.stdin.readline())['environment'])"
+    worker = WorkerProcess(tmp_path / "order.json", env={"OWN": "1"}, command=[sys.executable, "-c", code])
+    worker.begin({"LATE": "2"})
+    lines = []
+    worker.attend(on_line=lambda stream, line: lines.append(line))
+    assert "'OWN': '1'" in lines[0] and "'LATE': '2'" in lines[0]
+
+
+def test_a_worker_that_nobody_needs_is_ended(tmp_path):
+    worker = _standing_by(tmp_path)
+    assert worker.is_running
+    worker.end()
+    assert not worker.is_running
+
+
+def test_a_worker_that_died_while_it_waited_is_reported_as_any_other(tmp_path):
+    worker = WorkerProcess(tmp_path / "order.json", command=[sys.executable, "-c", "raise SystemExit(7)"])
+    while worker.is_running:
+        pass
+    worker.begin({})
+    assert worker.attend(on_line=lambda stream, line: None).code == 7
