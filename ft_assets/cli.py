@@ -11,14 +11,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ft_assets.commands import add_parsers
 from ft_assets.errors import UserError
 from ft_assets.loading import load
 from ft_assets.paths import cache_dir, data_dir, reports_port, store_root
 
 if TYPE_CHECKING:
+    from ft_assets.components.stage import Stage
     from ft_assets.task import TaskConfig
 
 __all__ = ["fetch", "main", "materialize"]
+
+_PARTS = {
+    "data": "only the data: read, clean, label, split",
+    "train": "only the model: train on the splits as they are, and evaluate",
+    "evaluate": "only baselines and report, for the checkpoint as it is",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,25 +35,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("fetch", help="fetch sources and base models of all tasks into the cache")
     command.add_argument("task", nargs="?", help="this task only")
+    command.set_defaults(handler=lambda given: fetch(given.task))
     command = commands.add_parser(
-        "materialize", help="materialise a whole task; what has not changed is reused"
+        "materialize", help="materialise a task, or a part of it; what has not changed is reused"
     )
     command.add_argument("task")
-    commands.add_parser("reports", help="serve the evaluation reports on 127.0.0.1")
+    part = command.add_mutually_exclusive_group()
+    for name, what in _PARTS.items():
+        part.add_argument(f"--{name}", dest="part", action="store_const", const=name, help=what)
+    command.add_argument(
+        "--force", nargs="+", default=[], metavar="ASSET", help="make these anew even if the store has them"
+    )
+    command.add_argument("--seed", type=int, help="seed of the training, for this run")
+    command.set_defaults(
+        handler=lambda given: materialize(given.task, given.part or "", force=given.force, seed=given.seed)
+    )
+    command = commands.add_parser("reports", help="serve the evaluation reports and the lineage on 127.0.0.1")
+    command.set_defaults(handler=lambda given: _reports())
+    add_parsers(commands)
     given = parser.parse_args(arguments)
     try:
-        if given.command == "fetch":
-            fetch(given.task)
-        elif given.command == "materialize":
-            return materialize(given.task)
-        else:
-            from ft_assets.report_server import serve
-
-            serve(reports_port())
+        return given.handler(given) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return 0
+
+
+def _reports() -> None:
+    from ft_assets.commands.current import current_versions
+    from ft_assets.report_server import serve
+
+    serve(reports_port(), current_versions)
 
 
 def fetch(task: str | None = None) -> None:
@@ -102,41 +122,109 @@ def _read_task(path: Path) -> "TaskConfig | None":
         raise UserError(f"the task is not valid: {'; '.join(faults)}", where=str(path), do=do) from error
 
 
-def materialize(task: str) -> int:
+def materialize(task: str, part: str = "", *, force: Sequence[str] = (), seed: int | None = None) -> int:
     """Materialise a task in this process, on the instance in `DAGSTER_HOME`; the run is seen in the UI.
+
+    Args:
+        task: its name.
+        part: "data", "train" or "evaluate"; "" for all of it.
+        force: assets that are made anew even if the store has them.
+        seed: of the training, for this run.
 
     Returns:
         The exit status: 0 when the run succeeded.
+
+    Raises:
+        UserError: there is no such task, or what is forced or seeded is not part of the run.
     """
     load("dagster", "ft_assets.definitions")
     import dagster as dg
 
     from ft_assets.components.dead_runs import end_dead_runs, process_tags
-    from ft_assets.definitions import defs
+    from ft_assets.components.jobs import in_job, job_name
+    from ft_assets.components.tags import BECAUSE_TAG, STARTED_BY_TAG
+    from ft_assets.definitions import defs, stages_by_task
 
     progress = dg.Definitions(loggers={"console": _progress_logger()})
     definitions = dg.Definitions.merge(defs(), progress)
-    names = sorted({key.path[0] for key in definitions.resolve_all_asset_keys() if len(key.path) > 1})
-    if task not in names:
-        raise _no_task(task, names)
+    tasks = stages_by_task()
+    if task not in tasks:
+        raise _no_task(task, sorted(tasks))
+    job_part = {"train": "train_and_evaluate"}.get(part, part)
+    stages = [stage for stage in tasks[task] if in_job(stage, job_part)]
+    config = _run_config(stages, force, seed)
+    asked = [f"{asset} is forced" for asset in force]
+    asked += [f"the seed is set to {seed}"] if seed is not None else []
     with dg.DagsterInstance.get() as instance:
         for run in end_dead_runs(instance):
             print(
                 f"run {run[:8]} was killed before: it is marked as failed, and its slot is free", flush=True
             )
-        result = definitions.resolve_job_def(task).execute_in_process(
+        result = definitions.resolve_job_def(job_name(task, job_part)).execute_in_process(
             instance=instance,
             raise_on_error=False,
-            run_config={"loggers": {"console": {}}},
-            tags={"ft_assets/launched_by": "python -m ft_assets", **process_tags()},
+            run_config={"loggers": {"console": {}}, "ops": config},
+            tags={
+                STARTED_BY_TAG: "python -m ft_assets",
+                BECAUSE_TAG: _because(instance, task, tasks[task], stages, asked),
+                **process_tags(),
+            },
         )
         if not result.success:
             _print_failures(result)
             return 1
-        report = _last_report(instance, task)
-    print(f"report: {report}")
-    print("open the UI with `make dev`: the lineage, the checks, and this report one click away")
+        report = _last_report(instance, task) if part != "data" else None
+    if report is not None:
+        print(f"report: {report}")
+    print("open the UI with `make dev`: the lineage, the checks, and the report one click away")
     return 0
+
+
+def _run_config(
+    stages: "Sequence[Stage]", force: Sequence[str], seed: int | None
+) -> dict[str, dict[str, Any]]:
+    """The config of the steps, as the launchpad would have it.
+
+    Raises:
+        UserError: what is forced or seeded is not part of the run.
+    """
+    steps = {stage.asset: stage.step_name for stage in stages}
+    wrong = [asset for asset in force if asset not in steps]
+    if wrong:
+        raise UserError(
+            f"--force {wrong[0]}: the run does not make that", do=f"name one of {', '.join(steps)}"
+        )
+    if seed is not None and "checkpoint" not in steps:
+        raise UserError("--seed: nothing is trained in this run", do="leave --seed out, or train, too")
+    given: dict[str, dict[str, Any]] = {steps[asset]: {"force": True} for asset in force}
+    if seed is not None:
+        given.setdefault(steps["checkpoint"], {})["seed"] = seed
+    return {step: {"config": config} for step, config in given.items()}
+
+
+def _because(
+    instance: Any,
+    task: str,
+    all_stages: "Sequence[Stage]",
+    stages: "Sequence[Stage]",
+    asked: Sequence[str],
+) -> str:
+    """Why the run has something to make, as its tag says it: what was asked for, and what is due."""
+    from ft_assets.components.planner import Planner
+    from ft_assets.components.tags import because
+
+    due = Planner(instance, {task: all_stages}).plan(task).due
+    made = {stage.asset for stage in stages if stage.asset in due}
+    reasons = [
+        *asked,
+        *(
+            f"{stage.asset}: {reason}"
+            for stage in stages
+            if stage.asset in made and not made & set(stage.inputs)
+            for reason in due[stage.asset]
+        ),
+    ]
+    return because(reasons) or "nothing has changed: everything will be reused"
 
 
 def _last_report(instance: Any, task: str) -> Path:

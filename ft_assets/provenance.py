@@ -10,14 +10,17 @@ __all__ = ["ancestors", "provenance"]
 def ancestors(store: ArtifactStore, artifact: Artifact) -> dict[str, Artifact]:
     """The artifacts that an artifact was made from, directly or not, and itself, by asset name.
 
-    An input from outside the graph (its name begins with `source:`) ends its branch.
+    An input from outside the graph (its name begins with `source:`) ends its branch, and so does one that was taken
+    out of the store: rows of it were erased.
     """
     found = {artifact.asset: artifact}
     waiting = [artifact]
     while waiting:
         current = waiting.pop()
         for asset, version in current.inputs.items():
-            if asset not in found and not asset.startswith("source:"):
+            if asset in found or asset.startswith("source:"):
+                continue
+            if store.has(current.task, asset, version):
                 found[asset] = store.open(current.task, asset, version)
                 waiting.append(found[asset])
     return found

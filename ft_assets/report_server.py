@@ -1,25 +1,32 @@
-"""Serves the evaluation reports, and nothing else of the store, to browsers on this machine.
+"""Serves the evaluation reports and the lineage of tasks, and nothing else of the store, to browsers on this machine.
 
-The UI cannot open a `file://` link, so the report's metadata links here. Only `report.html` and `report.json`
-of published reports are served: the store also holds rows of text, which have no business in a browser.
+The UI cannot open a `file://` link, so the metadata of assets link here. Of the store's files only `report.html` and
+`report.json` of published reports are served: it also holds rows of text, which have no business in a browser.
 """
 
 import html
 import json
 import re
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from ft_assets.errors import UserError
+from ft_assets.lineage.graph import Build, builds
 from ft_assets.paths import reports_port, store_root
 
-__all__ = ["report_url", "serve"]
+__all__ = ["handler", "lineage_url", "report_url", "serve"]
 
 REPORT = re.compile(r"^/([A-Za-z][A-Za-z0-9_]*)/([0-9a-f]{8,64})/(report\.html|report\.json)$")
+LINEAGE = re.compile(r"^/([A-Za-z][A-Za-z0-9_]*)/lineage$")
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 # No script, no request to anywhere: a report is text, tables and inline pictures.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+Current = Callable[[Collection[Build]], Mapping[str, Mapping[str, str]] | None]
+"""Takes builds; gives the data version that each of their assets has now, by task, or None where that is not known."""
 
 
 def report_url(task: str, data_version: str) -> str:
@@ -27,14 +34,24 @@ def report_url(task: str, data_version: str) -> str:
     return f"http://127.0.0.1:{reports_port()}/{task}/{data_version}/report.html"
 
 
-def serve(port: int) -> None:
+def lineage_url(task: str, checkpoint: str = "") -> str:
+    """Where the server shows the lineage of a task; `checkpoint`: at the one with this build key."""
+    place = f"#checkpoint-{checkpoint}" if checkpoint else ""
+    return f"http://127.0.0.1:{reports_port()}/{task}/lineage{place}"
+
+
+def handler(root: Path, current: Current) -> Callable[..., BaseHTTPRequestHandler]:
+    """What answers the requests, for the reports and the lineage of one store."""
+    return partial(_Handler, root, current)
+
+
+def serve(port: int, current: Current = lambda _: None) -> None:
     """Serve until interrupted.
 
     Raises:
         OSError: the port is taken.
     """
-    handler = partial(_Handler, Path(store_root()))
-    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), handler(Path(store_root()), current)) as server:
         print(f"reports: http://127.0.0.1:{port}/", flush=True)
         try:
             server.serve_forever()
@@ -43,8 +60,9 @@ def serve(port: int) -> None:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    def __init__(self, root: Path, *arguments: object) -> None:
+    def __init__(self, root: Path, current: Current, *arguments: object) -> None:
         self.root = root
+        self.current = current
         super().__init__(*arguments)  # type: ignore[arg-type]
 
     def do_GET(self) -> None:
@@ -54,8 +72,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.FORBIDDEN, "text/plain", b"reports are served to 127.0.0.1 only\n")
         elif self.path == "/":
             self._send(HTTPStatus.OK, "text/html", self._index().encode())
+        elif match := LINEAGE.match(self.path):
+            self._send_lineage(match[1])
         else:
             self._send_report()
+
+    def _send_lineage(self, task: str) -> None:
+        from ft_assets.lineage.page import render_lineage
+
+        known = builds(self.root, task)
+        if not known:
+            self._send(HTTPStatus.NOT_FOUND, "text/plain", b"nothing was built yet of such a task\n")
+            return
+        current = self.current(known)
+        try:
+            page = render_lineage(task, known, None if current is None else current.get(task, {}))
+        except UserError as error:
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain", f"{error}\n".encode())
+            return
+        self._send(HTTPStatus.OK, "text/html", page.encode())
 
     def _send_report(self) -> None:
         match = REPORT.match(self.path)
@@ -78,7 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
             task, version = path.parts[-4], path.parts[-2]
             link = f"/{html.escape(task)}/{html.escape(version)}/report.html"
             rows.append(
-                f"<li><a href='{link}'>{html.escape(task)}</a> <small>{html.escape(made)}</small></li>"
+                f"<li><a href='{link}'>{html.escape(task)}</a> <small>{html.escape(made)}</small> "
+                f"<a href='/{html.escape(task)}/lineage'>lineage</a></li>"
             )
         listing = "".join(rows) or "<li>none yet: materialise a task</li>"
         return (

@@ -21,6 +21,7 @@ from ft_assets.data.config import (
     SplitsConfig,
 )
 from ft_assets.evaluation.config import EvaluationConfig
+from ft_assets.planning.config import PolicyConfig
 from ft_assets.training.config import TrainingConfig
 
 __all__ = ["TaskConfig", "task_types"]
@@ -66,6 +67,8 @@ class TaskConfig(StrictModel):
     """Method, learning rate, epochs and all else that the trainer is told."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Baselines, intervals and the title of the report."""
+    policy: PolicyConfig = PolicyConfig()
+    """When the model is trained again by itself, and how old assets may grow."""
 
     @field_validator("task_type")
     @classmethod

@@ -270,3 +270,12 @@ def test_a_refused_artifact_is_kept_with_its_reasons_and_is_never_found(store: A
     assert note["build_key"] == "k2"
     assert store.find("task", "asset", "k2") is None
     assert store.open("task", "asset", "v1").data_version == "v1"
+
+
+def test_a_forced_build_takes_the_place_of_the_one_before(store: ArtifactStore) -> None:
+    publish(store, "v1", "k1")
+    publish(store, "v2", "k2", text="other", instead_of="k1")
+    for key in ("k1", "k2"):
+        found = store.find("task", "asset", key)
+        assert found is not None and (found.data_version, found.build_key) == ("v2", key)
+    assert store.open("task", "asset", "v1").data_version == "v1"  # what was built from it can still be read

@@ -35,13 +35,14 @@ HEAVY = (
 
 # DESIGN: imports go downwards only. A module may import its own layer and those below it.
 LAYERS = (
-    ("definitions", "cli", "__main__"),
+    ("definitions", "cli", "commands", "__main__"),
     ("components",),
     ("compute", "io"),
     ("worker",),
     ("task",),
+    ("lineage", "removal", "report_server"),
     ("data", "training", "evaluation"),
-    ("artifacts", "sources", "provenance", "report_server"),
+    ("artifacts", "sources", "planning", "provenance", "notifications"),
     ("versions", "config", "disk", "errors", "loading", "paths"),
 )
 SAME_LAYER_APART = ("data", "training", "evaluation")
@@ -95,7 +96,10 @@ def test_dg_lists_the_assets_checks_and_jobs_of_every_task(checkout: Path) -> No
     assert {"support_tickets/raw_examples", "review_sentiment/evaluation_report"} <= {
         asset["asset_key"] for asset in found["assets"]
     }
-    assert {job["name"] for job in found["jobs"]} == {"review_sentiment", "support_tickets"}
+    parts = ("", "__data", "__train_and_evaluate", "__evaluate")
+    tasks = ("review_sentiment", "support_tickets")
+    expected = {f"{task}{part}" for task in tasks for part in parts} | {"all_tasks"}
+    assert {job["name"] for job in found["jobs"]} == expected
     assert found["asset_checks"]
 
 
@@ -190,7 +194,9 @@ def test_loading_the_code_location_imports_nothing_heavy(tmp_path: Path) -> None
 def test_the_worker_and_the_plain_layers_never_import_dagster(tmp_path: Path) -> None:
     code = (
         "import importlib, pkgutil\n"
-        "for top in ('worker', 'training', 'data', 'evaluation', 'artifacts', 'sources', 'versions'):\n"
+        "tops = ('worker', 'lineage', 'removal', 'training', 'data', 'evaluation', 'artifacts', 'sources',"
+        " 'planning', 'notifications', 'versions')\n"
+        "for top in tops:\n"
         "    package = importlib.import_module(f'ft_assets.{top}')\n"
         "    for module in pkgutil.walk_packages(package.__path__, f'{package.__name__}.'):\n"
         "        if module.name.rpartition('.')[2] != '__main__':\n"

@@ -5,6 +5,7 @@ The words are those that the tiny model of the tests knows, so that some seconds
 
 import csv
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,18 @@ def definitions(made: Task) -> dg.Definitions:
 
 
 def materialize(
-    instance: dg.DagsterInstance, made: Task, *assets: str, raise_on_error: bool = True
+    instance: dg.DagsterInstance,
+    made: Task,
+    *assets: str,
+    raise_on_error: bool = True,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Materialise the named assets of the task, all of them when none is named."""
+    """Materialise the named assets of the task, all of them when none is named; `config` is that of the steps."""
     keys = [dg.AssetKey(["tickets", name]) for name in assets or ASSETS]
     job = definitions(made).resolve_implicit_global_asset_job_def()
-    return job.execute_in_process(instance=instance, asset_selection=keys, raise_on_error=raise_on_error)
+    return job.execute_in_process(
+        instance=instance,
+        asset_selection=keys,
+        raise_on_error=raise_on_error,
+        run_config={"ops": {f"tickets__{step}": {"config": given} for step, given in (config or {}).items()}},
+    )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MANIFEST",
+    "RESERVED",
     "STORE_FORMAT",
     "Artifact",
     "check_name",
@@ -31,7 +32,8 @@ STORE_FORMAT = 1
 
 # Names become directories: no dots, no separators, nothing that a file system treats in its own way.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-_RESERVED = frozenset({"index", "refused", "damaged"})
+RESERVED = frozenset({"index", "refused", "damaged", "retired"})
+"""Folders of an asset that are no data versions."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def check_version(kind: str, version: str) -> str:
     Raises:
         ValueError: it is not (versions come from `ft_assets.versions`, so this is no user's mistake).
     """
-    if not _NAME.fullmatch(version) or version in _RESERVED:
+    if not _NAME.fullmatch(version) or version in RESERVED:
         raise ValueError(f"{version!r} is no {kind}")
     return version
 

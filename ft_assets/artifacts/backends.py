@@ -67,6 +67,9 @@ class Backend(Protocol):
     def remove(self, name: str) -> None:
         """Removes a small file."""
 
+    def has(self, name: str) -> bool:
+        """Whether a file is there; True where looking is not cheap."""
+
 
 def make_backend(root: str | Path, cache: Path | None) -> Backend:
     """The backend for a local path or an fsspec URL.
@@ -155,6 +158,9 @@ class LocalBackend:
     def remove(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
 
+    def has(self, name: str) -> bool:
+        return (self.root / name).is_file()
+
 
 class RemoteBackend:
     """An object store behind fsspec. The manifest is written last and is the commit.
@@ -228,6 +234,9 @@ class RemoteBackend:
     def remove(self, name: str) -> None:
         if self.fs.exists(self._path(name)):
             self.fs.rm_file(self._path(name))
+
+    def has(self, name: str) -> bool:
+        return True
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"

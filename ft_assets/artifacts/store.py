@@ -19,6 +19,7 @@ from ft_assets.artifacts.artifact import (
     check_version,
 )
 from ft_assets.artifacts.backends import Found, make_backend
+from ft_assets.artifacts.removal import removal_under_way, wait_for_removal
 from ft_assets.artifacts.staging import Staging, remove_abandoned
 from ft_assets.disk import flock, make_directory, room
 from ft_assets.errors import UserError
@@ -85,6 +86,14 @@ class ArtifactStore:
             )
         return Artifact(found.path, found.manifest)
 
+    def has(self, task: str, asset: str, data_version: str) -> bool:
+        """Whether an artifact is there, without a look at its files: cheap enough for every look of a sensor.
+
+        At a URL it is assumed to be: nothing of ours removes it there.
+        """
+        name = f"{_place(task, asset)}/{check_version('data version', data_version)}/{MANIFEST}"
+        return self._backend.has(name)
+
     def staging(self, task: str, asset: str) -> Staging:
         """A fresh directory to write an artifact in; a context manager. Tidies up after killed processes."""
         area = self._backend.work / ".staging"
@@ -108,6 +117,7 @@ class ArtifactStore:
         seconds: float | None = None,
         libraries: Mapping[str, str] | None = None,
         seed: int | None = None,
+        instead_of: str | None = None,
     ) -> Artifact:
         """Publishes what was staged, and indexes it under its build key.
 
@@ -127,6 +137,7 @@ class ArtifactStore:
             seconds: how long the build took.
             libraries: versions of the libraries that took part.
             seed: where one was used.
+            instead_of: a build key that from now on finds this artifact, whatever it found before.
 
         Raises:
             UserError: no room left on the device; what was published before is intact.
@@ -157,6 +168,9 @@ class ArtifactStore:
                 if artifact is None:
                     published = self._publish(staging.path, place, manifest)
                     self._index(place, manifest, published.data_version)
+                    if instead_of is not None:
+                        self._backend.remove(f"{place}/index/{check_version('build key', instead_of)}.json")
+                        self._index(place, {**manifest, "build_key": instead_of}, published.data_version)
                     artifact = Artifact(published.path, {**published.manifest, **_build(manifest)})
         staging.close()
         return artifact
@@ -203,8 +217,12 @@ class ArtifactStore:
         """
         check_name("task", task), check_name("asset", asset), check_version("build key", build_key)
         path = self._backend.work / ".locks" / f"{task}.{asset}.{build_key}.lock"
-        with room(f"{task}/{asset}", path.parent), flock(path, on_wait):
-            yield
+        while True:
+            with room(f"{task}/{asset}", path.parent), flock(path, on_wait):
+                if not removal_under_way(self._backend.work):
+                    yield
+                    return
+            wait_for_removal(self._backend.work, on_wait)
 
     # --- inside ---------------------------------------------------------------------------------------------
 

@@ -2,15 +2,17 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
-from ft_assets.components.stage import Built, Stage, Step, Task
+from ft_assets.components.stage import Built, Stage, Step, Task, Watch
 from ft_assets.errors import UserError
 from ft_assets.paths import cache_dir
-from ft_assets.versions import files_version
+from ft_assets.sources.files import is_local
+from ft_assets.versions import file_sha256, files_version
 
 __all__ = ["stages"]
 
@@ -36,7 +38,8 @@ def stages(task: Task) -> list[Stage]:
             config={"base_model": source},
             describe=_describe,
             build=_build,
-            sources=lambda shared: _sources(task),
+            sources=lambda shared: _sources(task, file_sha256),
+            watch=_watch(task),
         )
     ]
 
@@ -48,8 +51,15 @@ def _folder(task: Task) -> Path:
     return resolve_model(source, cache=cache_dir(), base=task.base_of(source))
 
 
-def _sources(task: Task) -> dict[str, str]:
-    return {"source:files": files_version(_folder(task))}
+def _sources(task: Task, sha256: Callable[[Path], str]) -> dict[str, str]:
+    return {"source:files": files_version(_folder(task), sha256=sha256)}
+
+
+def _watch(task: Task) -> Watch | None:
+    """A local folder may change; all else is pinned."""
+    if not is_local(task.config.base_model):
+        return None
+    return Watch(("source:files",), lambda sha256: _sources(task, sha256))
 
 
 def _build(step: Step) -> Built:

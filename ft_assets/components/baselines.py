@@ -30,6 +30,7 @@ def stages(task: Task) -> list[Stage]:
             describe=_describe,
             seed=evaluation.seed,
             build=_build,
+            layer="model",
         )
     ]
 

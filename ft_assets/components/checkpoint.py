@@ -1,20 +1,29 @@
 """`checkpoint`: the fine-tuned model, trained by the worker in a process of its own."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import dagster as dg
 
 from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
+from ft_assets.components.launch_settings import TRAINING, changed_settings, with_settings
 from ft_assets.components.live import LiveProgress
+from ft_assets.components.planner import new_rows
 from ft_assets.components.stage import Built, Stage, Step, Task
+from ft_assets.components.tags import TRAINED_TAG
 from ft_assets.components.worker_ahead import coming_work
-from ft_assets.evaluation.charts import as_markdown_image, line_chart_svg
+from ft_assets.evaluation.charts import as_markdown_image, line_chart_svg, visible
+from ft_assets.lineage.graph import builds
+from ft_assets.lineage.usage import making
+from ft_assets.training.config import TrainingConfig
 
 __all__ = ["TRAINING_RESULT", "stages"]
 
 TRAINING_RESULT = "training.json"
+MOST_FILES, VERSION_CHARS = 50, 12
 MEASURED = (
     "method",
     "epochs",
@@ -50,12 +59,23 @@ def stages(task: Task) -> list[Stage]:
             },
             inputs=("train_split", "validation_split", "base_model"),
             libraries=("torch", "transformers", "peft", "accelerate", "safetensors"),
-            describe=_describe,
+            describe=partial(_describe, task),
             seed=config.training.seed,
             build=_build,
+            settings=TRAINING,
+            with_settings=_with_settings,
+            layer="model",
             pool="gpu",
         )
     ]
+
+
+def _with_settings(stage: Stage, given: Mapping[str, Any]) -> Stage:
+    """The stage with other settings of training, as if the task had them: they enter its build key. To Dagster the
+    asset's code version stays that of the task, so that the planner does not take it for stale."""
+    training = with_settings(stage.task.config.training, given, stage.step_name)
+    config = {**stage.config, "training": training.model_dump(mode="json")}
+    return replace(stage, config=config, seed=training.seed)
 
 
 def _build(step: Step) -> Built:
@@ -63,6 +83,8 @@ def _build(step: Step) -> Built:
     from ft_assets.worker.work_order import CardFacts, WorkOrder
 
     task, config = step.stage.task, step.stage.task.config
+    step.context.instance.add_run_tags(step.context.run_id, {TRAINED_TAG: task.name})
+    _tell_new_rows(step)
     train, validation, base_model = (step.inputs[name] for name in step.stage.inputs)
     order = WorkOrder(
         kind="train",
@@ -72,7 +94,7 @@ def _build(step: Step) -> Built:
         base_model=str(base_model.path),
         train=str(train.file("examples.parquet")),
         validation=str(validation.file("examples.parquet")),
-        training=config.training,
+        training=TrainingConfig.model_validate(step.stage.config["training"]),
         card=CardFacts(
             task=task.name,
             description=config.description,
@@ -91,15 +113,28 @@ def _build(step: Step) -> Built:
     return Built(version, _summary(result), seconds=result["work_seconds"])
 
 
+def _tell_new_rows(step: Step) -> None:
+    """Say what has come in since the last training: it may be known only now, after the data stages of the run."""
+    event = step.context.instance.get_latest_materialization_event(step.stage.key)
+    tags = (event.asset_materialization.tags or {}) if event and event.asset_materialization else {}
+    task, now = step.stage.task.name, step.inputs["train_split"].data_version
+    before = tags.get(f"dagster/input_data_version/{task}/train_split")
+    rows = new_rows(task, before, now) if before else None
+    if rows is not None:
+        step.context.log.info(f"{rows} training rows that the last checkpoint has not seen")
+
+
 def _summary(result: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name != "kind"}
 
 
-def _describe(artifact: Artifact) -> dict[str, Any]:
+def _describe(task: Task, artifact: Artifact) -> dict[str, Any]:
     result = artifact.summary
     return {
+        **_overrides(task, artifact),
         **_best_scores(result),
         "loss_curves": _loss_curves(result["history"]),
+        "seed": artifact.manifest["seed"],
         # Not "learning_rate": the UI would draw it into the plot of the live one.
         "peak_learning_rate": metadata.rounded(result["learning_rate"]),
         **{name: metadata.rounded(result[name]) for name in MEASURED if result.get(name) is not None},
@@ -107,7 +142,51 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
         # Longer than the model's window: cut, and said so.
         **{f"{split}_rows_truncated": rows for split, rows in result["truncated"].items()},
         "peak_memory_megabytes": round(result["peak_memory_bytes"] / 1e6, 1),
+        "lineage": metadata.lineage_link(artifact),
+        **_made_of(artifact),
     }
+
+
+def _made_of(artifact: Artifact) -> dict[str, Any]:
+    """What went into it, from the manifests that lie on this machine; which rows of each file, the lineage tells."""
+    # <store>/<task>/checkpoint/<data version>
+    made = making(builds(artifact.path.parents[2], artifact.task), artifact.build_key)
+    if made is None:
+        return {}
+    splits = [
+        {"split": name, "rows": rows, "data version": artifact.inputs.get(f"{name}_split", "")}
+        for name, rows in made.rows.items()
+    ]
+    base = f"{made.base_model} ({made.base_model_version[:VERSION_CHARS]})"
+    facts = {"base model": base, "configuration": made.config_digest, "code": made.code}
+    files = [
+        {"file": visible(file.name), "rows": file.read, "sha256": (file.sha256 or "")[:VERSION_CHARS]}
+        for file in made.files[:MOST_FILES]
+    ]
+    if len(made.files) > MOST_FILES:
+        files.append(
+            {"file": f"and {len(made.files) - MOST_FILES} more: see the lineage", "rows": "", "sha256": ""}
+        )
+    return {
+        "rows_by_split": metadata.rows_table(splits),
+        "files": metadata.rows_table(files),
+        "made_of": metadata.rows_table([{"what": name, "value": value} for name, value in facts.items()]),
+    }
+
+
+def _overrides(task: Task, artifact: Artifact) -> dict[str, Any]:
+    """The settings of training that are not those of the task."""
+    own = task.config.training.model_dump(mode="json")
+    changed = changed_settings(own, artifact.manifest["config"]["training"])
+    rows = [
+        {"setting": name, "in the task": _shown(before), "in this checkpoint": _shown(now)}
+        for name, (before, now) in changed.items()
+    ]
+    return {"overrides": metadata.rows_table(rows)} if rows else {}
+
+
+def _shown(value: Any) -> str:
+    return "by default" if value is None else ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _best_scores(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def stages(task: Task) -> list[Stage]:
             describe=_describe,
             seed=config.evaluation.seed,
             build=_build,
+            layer="model",
             pool="gpu",
         )
     ]
@@ -149,6 +150,7 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
         "report": dg.MetadataValue.md(
             f"[open the report]({report_url(artifact.task, artifact.data_version)})"
         ),
+        "lineage": metadata.lineage_link(artifact),
         "answer": dg.MetadataValue.md(report["answer"]),
         "conclusion": dg.MetadataValue.md(report["conclusion"]),
         "metrics": metadata.rows_table(_metrics(report)),

@@ -21,12 +21,14 @@ from ft_assets.components import (
     raw_examples,
     splits,
 )
+from ft_assets.components.jobs import jobs_of
 from ft_assets.components.resources import default_resources
-from ft_assets.components.stage import Task, assets_of
+from ft_assets.components.schedules import build_schedule
+from ft_assets.components.stage import Stage, Task, assets_of
 from ft_assets.errors import UserError
 from ft_assets.task import NAME, TaskConfig
 
-__all__ = ["FineTuningTask", "build_assets"]
+__all__ = ["FineTuningTask", "build_assets", "build_stages", "loaded_tasks"]
 
 # In the order of the lineage: a reader of the graph finds the module by the asset's name.
 STAGES = (
@@ -42,9 +44,18 @@ STAGES = (
 )
 
 
+loaded_tasks: dict[Path, Task] = {}
+"""The tasks that this process has loaded, by folder."""
+
+
+def build_stages(task: Task) -> list[list[Stage]]:
+    """The stages of one task, from raw rows to the evaluation report; those of one step together."""
+    return [module.stages(task) for module in STAGES]
+
+
 def build_assets(task: Task) -> list[dg.AssetsDefinition]:
-    """The assets of one task, from raw rows to the evaluation report."""
-    return [assets_of(*module.stages(task)) for module in STAGES]
+    """The assets of one task."""
+    return [assets_of(*stages) for stages in build_stages(task)]
 
 
 # MiniLM-L6, 22 million parameters: small enough for a laptop, the base model of the sample task, so cached with it.
@@ -108,13 +119,15 @@ class FineTuningTask(dg.Component):
         return cls(Task(folder.name, cast(TaskConfig, attributes), folder))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        name = self.task.name
-        job = dg.define_asset_job(
-            name,
-            selection=dg.AssetSelection.groups(name),
-            description=f"Everything of {name}: what has not changed is reused.",
-            executor_def=dg.in_process_executor,
-            tags={"ft_assets/task": name},
-        )
+        loaded_tasks[self.task.folder] = self.task
+        steps = build_stages(self.task)
+        stages = [stage for together in steps for stage in together]
+        jobs = jobs_of(self.task.name, stages)
+        schedules = [build_schedule(self.task, stages, jobs[0])] if self.task.config.policy.cron else []
         resources: dict[str, Any] = default_resources()
-        return dg.Definitions(assets=build_assets(self.task), jobs=[job], resources=resources)
+        return dg.Definitions(
+            assets=[assets_of(*together) for together in steps],
+            jobs=jobs,
+            schedules=schedules,
+            resources=resources,
+        )

@@ -11,12 +11,14 @@ import dagster as dg
 
 from ft_assets.artifacts import Artifact
 from ft_assets.evaluation.charts import as_markdown_image, bar_chart_svg
+from ft_assets.report_server import lineage_url
 
 __all__ = [
     "bars",
     "counts",
     "labels",
     "lengths",
+    "lineage_link",
     "readable",
     "refused",
     "rounded",
@@ -29,13 +31,15 @@ SAMPLE_ROWS = 5
 
 
 def counts(artifact: Artifact) -> dict[str, Any]:
-    """Rows in, kept, merged and quarantined, as numbers that the UI plots over time."""
+    """Rows in, kept, merged, quarantined and erased, as numbers that the UI plots over time."""
     summary = artifact.summary
     shown: dict[str, Any] = {
         name: int(summary[name]) for name in ("rows_in", "kept", "merged", "quarantined") if name in summary
     }
     if "kept" in summary:
         shown["dagster/row_count"] = int(summary["kept"])
+    if summary.get("erased"):
+        shown["erased"] = int(summary["erased"])
     return shown | refused(summary)
 
 
@@ -96,6 +100,12 @@ def sample(
 def _cell(name: str, value: Any, mask: Callable[[str], str]) -> str:
     # An id is a hash and tells nothing; masked, nobody could look the row up.
     return "" if value is None else str(value) if name == "example_id" else mask(str(value))
+
+
+def lineage_link(artifact: Artifact) -> dg.MarkdownMetadataValue:
+    """To the page that tells where each file of the task went, and what each checkpoint was made of."""
+    build = artifact.build_key if artifact.asset == "checkpoint" else ""
+    return dg.MetadataValue.md(f"[open the lineage]({lineage_url(artifact.task, build)})")
 
 
 def bars(values: Mapping[str, int], title: str) -> dg.MarkdownMetadataValue:

@@ -1,15 +1,19 @@
 """`raw_examples`: the rows of all sources as they were read, each with an id and the place where it stood."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
 from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_and_audit
-from ft_assets.components.stage import Built, Stage, Step, Task
+from ft_assets.components.stage import Built, Stage, Step, Task, Watch
 from ft_assets.data.config import SourceConfig
 from ft_assets.errors import UserError
 from ft_assets.paths import cache_dir
+from ft_assets.removal import suppressed
+from ft_assets.sources.files import is_local
+from ft_assets.versions import file_sha256
 
 if TYPE_CHECKING:
     from ft_assets.sources import ResolvedFile
@@ -43,6 +47,7 @@ def stages(task: Task) -> list[Stage]:
             libraries=("polars", "great-expectations", "pandas", "pyarrow"),
             describe=_describe,
             build=_build,
+            watch=_watch(task),
             sources=lambda shared: _sources(task, shared),
         )
     ]
@@ -54,14 +59,25 @@ def _sources(task: Task, shared: dict[str, Any]) -> dict[str, str]:
     from ft_assets.versions import tables_version
 
     config = task.config
-    files = [(source, _files(task, source.path)) for source in config.sources]
-    identities = _identities(files)
+    identities = _identities(_files(task)) | suppressed.identity(task.name)
     if any(source.function for source in config.sources):
-        tables = read(files, config.columns, config.task_type, task.folder)
+        erased = suppressed.read(task.name)
+        tables = read(_files(task), config.columns, config.task_type, task.folder, erased)
         version = tables_version({"examples": tables.examples, "quarantine": tables.quarantine})
         identities["source:functions"] = version
         shared["tables"] = tables
     return identities
+
+
+def _watch(task: Task) -> Watch:
+    """Local files may change, and so may the list of erased rows; all else is pinned."""
+    local = [
+        place for place, source in enumerate(task.config.sources) if source.path and is_local(source.path)
+    ]
+    return Watch(
+        (*(f"source:{place}/" for place in local), suppressed.IDENTITY),
+        lambda sha256: _identities(_files(task, local), sha256) | suppressed.identity(task.name),
+    )
 
 
 def _build(step: Step) -> Built:
@@ -69,9 +85,9 @@ def _build(step: Step) -> Built:
 
     task = step.stage.task
     config = task.config
-    files = [(source, _files(task, source.path)) for source in config.sources]
-    made = step.shared.get("tables") or read(files, config.columns, config.task_type, task.folder)
-    found = _identities(files)
+    files, erased = _files(task), suppressed.read(task.name)
+    made = step.shared.get("tables") or read(files, config.columns, config.task_type, task.folder, erased)
+    found = _identities(files) | suppressed.identity(task.name)
     changed = sorted(
         name
         for name in found.keys() | step.sources.keys() - {"source:functions"}
@@ -87,21 +103,31 @@ def _build(step: Step) -> Built:
     return write_and_audit(step, made)
 
 
-def _identities(sources: "Sequence[tuple[SourceConfig, Sequence[ResolvedFile]]]") -> dict[str, str]:
+def _identities(
+    sources: "Sequence[tuple[SourceConfig, Sequence[ResolvedFile]]]",
+    sha256: Callable[[Path], str] = file_sha256,
+) -> dict[str, str]:
     """The content of each file that is read, by the source's place in the task, its name and the file's."""
-    from ft_assets.versions import file_sha256
-
     return {
-        f"source:{place}/{source.name}/{file.name}": file_sha256(file.path)
+        f"source:{place}/{source.name}/{file.name}": sha256(file.path)
         for place, (source, files) in enumerate(sources)
         for file in files
     }
 
 
-def _files(task: Task, source: str | None) -> "list[ResolvedFile]":
+def _files(
+    task: Task, places: Collection[int] | None = None
+) -> "list[tuple[SourceConfig, Sequence[ResolvedFile]]]":
+    """The files of each source; none of those that are not at these places."""
     from ft_assets.sources import resolve
 
-    return resolve(source, cache=cache_dir(), base=task.base_of(source)) if source else []
+    found: list[tuple[SourceConfig, Sequence[ResolvedFile]]] = []
+    for place, source in enumerate(task.config.sources):
+        files: list[ResolvedFile] = []
+        if source.path and (places is None or place in places):
+            files = resolve(source.path, cache=cache_dir(), base=task.base_of(source.path))
+        found.append((source, files))
+    return found
 
 
 def _describe(artifact: Artifact) -> dict[str, Any]:
@@ -112,9 +138,11 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
         "files": metadata.rows_table(
             [
                 {name: file[name] for name in ("source", "file", "rows", "refused")}
+                | ({"erased": file.get("erased", 0)} if summary.get("erased") else {})
                 for file in summary["files"]
             ]
         ),
+        "lineage": metadata.lineage_link(artifact),
         "groups": summary["groups"],
         "without_group": summary["without_group"],
         "without_label": summary["without_label"],
@@ -126,5 +154,9 @@ def _pictures(summary: Mapping[str, Any]) -> dict[str, Any]:
     if len(summary["files"]) > 1:
         files = sorted(summary["files"], key=lambda file: -file["rows"])
         return {"rows_by_file": metadata.bars({file["file"]: file["rows"] for file in files}, "rows by file")}
-    fates = {name: summary[name] for name in ("kept", "quarantined")}
+    fates = {
+        name: summary[name]
+        for name in ("kept", "quarantined", "erased")
+        if name != "erased" or summary.get(name)
+    }
     return {"rows": metadata.bars(fates, "rows kept and quarantined")}

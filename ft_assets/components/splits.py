@@ -43,6 +43,7 @@ def _stage(task: Task, split: str) -> Stage:
         libraries=("polars", "great-expectations", "pandas", "pyarrow"),
         describe=_describe,
         build=lambda step: _build(step, split),
+        step="splits",
     )
 
 

@@ -7,9 +7,9 @@ versions that are recorded. What a stage computes stands in its own module besid
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import cached_property
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,35 @@ import dagster as dg
 
 from ft_assets.artifacts import Artifact, ArtifactStore, Staging
 from ft_assets.components import metadata
+from ft_assets.components.launch_settings import FORCE, check_settings
+from ft_assets.components.run_reason import tell_reason
+from ft_assets.components.tags import ATTEMPT_TAG, FAILED_TAG
 from ft_assets.components.worker_ahead import make_worker_ready
 from ft_assets.compute.local import run_is_over
 from ft_assets.data.contracts import CheckOutcome, Expectation, Severity
+from ft_assets.errors import UserError
 from ft_assets.io.artifacts import told_as_failures
 from ft_assets.loading import load
 from ft_assets.paths import data_dir
+from ft_assets.planning.plan import Asset, Layer, wanted
 from ft_assets.task import TaskConfig
-from ft_assets.versions import build_key, code_version, hash_json, library_versions
+from ft_assets.versions import build_key, code_version, file_sha256, hash_json, library_versions
 
-__all__ = ["Built", "Rule", "Stage", "Step", "Task", "assets_of", "publish"]
+__all__ = ["SOURCES_TAG", "Built", "Rule", "Stage", "Step", "Task", "Watch", "assets_of", "publish"]
+
+SOURCES_TAG = "ft_assets/sources"
+"""Tag of a materialisation: hash of what the watched sources held."""
 
 RESOURCES = {"artifact_store", "launcher"}
 """What `publish` uses."""
 
 Event = dg.AssetCheckResult | dg.MaterializeResult
+
+
+@cache
+def _code_version(code: tuple[str, ...]) -> str:
+    """The same for all tasks; what this process runs is what it has loaded, whatever happens to the files."""
+    return code_version(*code)
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,15 @@ class Stage:
     """The artifact as metadata for the UI. Cheap: it also runs when the artifact is reused."""
     seed: int = 0
     pool: str | None = None
+    step: str = ""
+    """Name of the step, where it makes several assets."""
+    layer: Layer = "data"
+    """Whether it follows its inputs at once, or by the task's policy."""
+    watch: "Watch | None" = None
+    settings: Mapping[str, dg.Field] = field(default_factory=dict)
+    """What the launchpad takes for one run, beside `force`."""
+    with_settings: Callable[["Stage", Mapping[str, Any]], "Stage"] | None = None
+    """The stage with what the launchpad was given, where it takes anything."""
 
     @property
     def key(self) -> dg.AssetKey:
@@ -103,7 +126,7 @@ class Stage:
 
     @cached_property
     def code_version(self) -> str:
-        return f"{code_version(*self.code)[:12]}-{hash_json(dict(self.config))[:12]}"
+        return f"{_code_version(self.code)[:12]}-{hash_json(dict(self.config))[:12]}"
 
     @property
     def check_specs(self) -> list[dg.AssetCheckSpec]:
@@ -117,7 +140,13 @@ class Stage:
             for rule in self.expectations
         ]
 
+    @property
+    def step_name(self) -> str:
+        """The step that makes it, as the run's config names it."""
+        return f"{self.task.name}__{self.step or self.asset}"
+
     def out(self) -> dg.AssetOut:
+        max_age = self.task.config.policy.max_age(self.asset)
         return dg.AssetOut(
             key=self.key,
             description=self.description,
@@ -126,7 +155,22 @@ class Stage:
             owners=self.task.config.owners or None,
             code_version=self.code_version,
             io_manager_key="artifacts",
+            freshness_policy=dg.FreshnessPolicy.time_window(max_age) if max_age else None,
         )
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Those sources of a stage that can be looked at cheaply and often: local files."""
+
+    names: tuple[str, ...]
+    """How the names of their identities begin."""
+    look: Callable[[Callable[[Path], str]], Mapping[str, str]]
+    """Takes what gives the SHA-256 of a file; gives the identities, as `Stage.sources` would."""
+
+    def version(self, identities: Mapping[str, str]) -> str:
+        """One hash of what these sources hold."""
+        return hash_json({name: found for name, found in identities.items() if name.startswith(self.names)})
 
 
 @dataclass(frozen=True)
@@ -156,6 +200,8 @@ class Draft:
     build_key: str
     built: Built | Artifact
     staging: Staging | None = None
+    instead_of: str | None = None
+    """The build key without the nonce of a forced build."""
 
 
 def assets_of(*stages: Stage) -> dg.AssetsDefinition:
@@ -163,11 +209,12 @@ def assets_of(*stages: Stage) -> dg.AssetsDefinition:
     first = stages[0]
 
     @dg.multi_asset(
-        name="__".join([first.task.name, first.asset if len(stages) == 1 else "splits"]),
+        name=first.step_name,
         ins={name: dg.AssetIn(key=dg.AssetKey([first.task.name, name])) for name in first.inputs},
         outs={stage.asset: stage.out() for stage in stages},
         check_specs=[spec for stage in stages for spec in stage.check_specs],
         required_resource_keys=RESOURCES,
+        config_schema={**FORCE, **first.settings},
         pool=first.pool,
     )
     def step(context: dg.AssetExecutionContext, **inputs: Artifact) -> Iterator[Event]:
@@ -183,7 +230,7 @@ def publish(
 
     An artifact whose build key is in the store is reused. The others are written to staging and audited; if a
     critical check fails anywhere in the step, nothing is published, the refused artifacts are kept aside for
-    inspection, and the last good versions stay current.
+    inspection, and the last good versions stay current. What the launchpad was given holds for this run alone.
 
     However the step ends, an interrupt included, no staging directory and no lock outlives it.
 
@@ -192,24 +239,59 @@ def publish(
     """
     names = ", ".join(f"{stage.task.name}/{stage.asset}" for stage in stages)
     with told_as_failures(f"making {names}"):
+        tell_reason(context)
+        check_settings(context.run.run_config)
+        given = context.op_execution_context.op_config
+        stages = [stage.with_settings(stage, given) if stage.with_settings else stage for stage in stages]
         store: ArtifactStore = context.resources.artifact_store.open()
         shared: dict[str, Any] = {}
         with ExitStack() as stack:
             drafts = []
             for stage in stages:
-                drafts.append(_draft(context, stack, stage, inputs, shared))
+                with _noted(context, stage, inputs):
+                    drafts.append(_draft(context, stack, stage, inputs, shared, force=given["force"]))
             for draft in drafts:
                 built = draft.built
                 for outcome in built.outcomes if isinstance(built, Built) else built.manifest["checks"]:
                     yield _check_result(draft.stage, outcome)
             refused = [draft for draft in drafts if _failed(draft)]
             if refused:
-                raise _refusal(store, refused)
+                with ExitStack() as notes:
+                    for draft in refused:
+                        notes.enter_context(_noted(context, draft.stage, inputs, draft.versions))
+                    raise _refusal(store, refused)
             published = [_commit(store, draft) for draft in drafts]
         for draft, artifact in zip(drafts, published, strict=True):
             if isinstance(draft.built, Built):
                 context.log.info(f"published {artifact.path}")
             yield _result(draft, artifact)
+
+
+@contextmanager
+def _noted(
+    context: dg.AssetExecutionContext,
+    stage: Stage,
+    inputs: Mapping[str, Artifact],
+    versions: Mapping[str, str] | None = None,
+) -> Iterator[None]:
+    """Note on the run what failed within, so that the planner does not try the same again."""
+    try:
+        yield
+    except Exception:
+        context.instance.add_run_tags(
+            context.run_id, {f"{FAILED_TAG}.{_wants(stage, inputs, versions)}": stage.asset}
+        )
+        raise
+
+
+def _wants(stage: Stage, inputs: Mapping[str, Artifact], versions: Mapping[str, str] | None = None) -> str:
+    """What the planner knows the same build by."""
+    sources = None
+    if stage.watch is not None:
+        with suppress(UserError):  # sources that cannot be read have no version
+            sources = stage.watch.version(stage.watch.look(file_sha256) if versions is None else versions)
+    asset = Asset(stage.asset, stage.layer, stage.code_version, stage.inputs, sources=sources)
+    return wanted(asset, {name: artifact.data_version for name, artifact in inputs.items()})
 
 
 def _draft(
@@ -218,19 +300,23 @@ def _draft(
     stage: Stage,
     inputs: Mapping[str, Artifact],
     shared: dict[str, Any],
+    *,
+    force: bool,
 ) -> Draft:
     """The artifact in the store that has the stage's build key; else a new one, in staging."""
     store: ArtifactStore = context.resources.artifact_store.open()
     name = f"{stage.task.name}/{stage.asset}"
     sources = stage.sources(shared) if stage.sources else {}
     versions = {each: artifact.data_version for each, artifact in inputs.items()} | dict(sources)
-    key = build_key(
+    of_build = partial(
+        build_key,
         stage=stage.asset,
         code_version=stage.code_version,
         config=dict(stage.config),
         inputs=versions,
         seed=stage.seed,
     )
+    key, usual = of_build(nonce=context.run_id if force else None), of_build()
 
     def waiting() -> None:
         context.log.info(f"{name}: another run is making the same artifact; waiting for it")
@@ -244,13 +330,15 @@ def _draft(
         return Draft(stage, inputs, versions, key, found)
     if stage.loads:
         load(*stage.loads)
+    attempt = {f"{ATTEMPT_TAG}.{_wants(stage, inputs, versions)}": stage.asset}
+    context.instance.add_run_tags(context.run_id, attempt)
     make_worker_ready(context, stage.key, stage.task.config.task_type)
     staging = stack.enter_context(store.staging(stage.task.name, stage.asset))
     started = time.perf_counter()
     built = stage.build(Step(context, stage, inputs, sources, staging, shared))
     if built.seconds is None:
         built = replace(built, seconds=time.perf_counter() - started)
-    return Draft(stage, inputs, versions, key, built, staging)
+    return Draft(stage, inputs, versions, key, built, staging, instead_of=usual if force else None)
 
 
 def _failed(draft: Draft) -> list[CheckOutcome]:
@@ -296,6 +384,7 @@ def _commit(store: ArtifactStore, draft: Draft) -> Artifact:
         draft.staging,
         data_version=built.data_version,
         build_key=draft.build_key,
+        instead_of=draft.instead_of,
         inputs=draft.versions,
         config=dict(stage.config),
         code_version=stage.code_version,
@@ -314,6 +403,8 @@ def _result(draft: Draft, artifact: Artifact) -> dg.MaterializeResult:
         f"dagster/input_data_version/{stage.task.name}/{name}": upstream.data_version
         for name, upstream in draft.inputs.items()
     }
+    if stage.watch is not None:
+        tags[SOURCES_TAG] = stage.watch.version(draft.versions)
     return dg.MaterializeResult(
         asset_key=stage.key,
         value=artifact,

@@ -115,6 +115,7 @@ def _counts(tables: StageTables, splits: Mapping[str, StageTables] | None) -> pd
     """One line of numbers. What was kept is counted in the tables, not read from the summary."""
     summary = tables.summary
     accounted = tables.examples.num_rows + tables.merged.num_rows + tables.quarantine.num_rows
+    accounted += summary.get("erased", 0)  # of these there is no table, on purpose
     numbers: dict[str, Any] = {
         "rows_in": summary["rows_in"],
         "rows_accounted_for": accounted,

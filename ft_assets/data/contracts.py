@@ -233,7 +233,7 @@ class _Maker:
             ),
             self._rule(
                 "rows_conserved",
-                "rows in = kept + merged + quarantined",
+                "rows in = kept + merged + quarantined + erased",
                 "critical",
                 f"rows were lost or made up: {fault}",
                 "ExpectColumnPairValuesToBeEqual",

@@ -25,6 +25,7 @@ __all__ = [
     "conform",
     "counts",
     "example_ids",
+    "first_ids",
     "from_polars",
     "quarantine_rows",
     "to_polars",
@@ -58,7 +59,8 @@ class StageTables:
         examples: The rows kept, in the stage's schema.
         quarantine: The rows refused, each with stage, rule and reason (`QUARANTINE_SCHEMA`).
         merged: The rows merged into a kept row (`MERGED_SCHEMA`).
-        summary: Plain JSON for people and checks: rows_in, kept, merged, quarantined, by_rule and more.
+        summary: Plain JSON for people and checks: rows_in, kept, merged, quarantined, by_rule and more. Where rows
+            were left out because they are to be erased, `erased` counts them.
     """
 
     examples: pa.Table
@@ -88,6 +90,11 @@ def example_ids(source: str, records: Iterable[Sequence[bytes | None]], seen: di
         seen[digest] = occurrence + 1
         ids.append(hashlib.sha256(b"%b%d" % (digest, occurrence)).hexdigest()[:16])
     return ids
+
+
+def first_ids(source: str, records: Iterable[Sequence[bytes | None]]) -> list[str]:
+    """The id that each record has where it stands alone: equal rows of one source share it, in whatever order."""
+    return [example_ids(source, [record], {})[0] for record in records]
 
 
 def _prefixed(value: bytes | None) -> bytes:

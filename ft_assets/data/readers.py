@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ft_assets.data.config import ColumnRef, ColumnsConfig, SourceConfig
-from ft_assets.data.examples import QUARANTINE_SCHEMA, RAW_SCHEMA, StageTables, counts, example_ids
+from ft_assets.data.examples import QUARANTINE_SCHEMA, RAW_SCHEMA, StageTables, counts, example_ids, first_ids
 from ft_assets.data.formats import UNDECODABLE, Record, Refusal, delimited, function, jsonl, parquet, sniff
 from ft_assets.data.layouts import Layout, load_layout
 from ft_assets.errors import UserError
@@ -45,6 +45,7 @@ def raw_examples(
     columns: ColumnsConfig,
     task_type: str = "text-classification",
     base: Path | None = None,
+    suppressed: Collection[str] = frozenset(),
 ) -> StageTables:
     """Read all sources of a task.
 
@@ -54,17 +55,23 @@ def raw_examples(
         task_type: Says which columns are input, and so make the id.
         base: Folder in which the modules of function sources are looked for first; the working directory
             when not given.
+        suppressed: Ids of erased rows. They are left out and counted, wherever they stand now; so is every row
+            that equals one of them, because only their order tells the ids of equal rows apart.
 
     Returns:
-        `RAW_SCHEMA` rows in source order. Beyond the common counts the summary has `files` (source, file,
-        rows, refused), `groups` (different ones), `without_group` and `without_label` (rows).
+        `RAW_SCHEMA` rows in source order. Beyond the common counts the summary has `erased` (rows left out),
+        `files` (source, file, rows, refused; erased where there are any), `groups` (different ones),
+        `without_group` and `without_label` (rows).
 
     Raises:
         UserError: A source or file cannot be used: says which, why, and what to do.
     """
     layout = load_layout(task_type)
     seen: dict[bytes, int] = {}
-    parts = [read_source(source, files, columns, layout, seen=seen, base=base) for source, files in sources]
+    parts = [
+        read_source(source, files, columns, layout, seen=seen, base=base, suppressed=suppressed)
+        for source, files in sources
+    ]
     return _together(parts)
 
 
@@ -76,6 +83,7 @@ def read_source(
     *,
     seen: dict[bytes, int] | None = None,
     base: Path | None = None,
+    suppressed: Collection[str] = frozenset(),
 ) -> StageTables:
     """Read one source; arguments, result and errors as for `raw_examples`.
 
@@ -86,9 +94,10 @@ def read_source(
         layout: Which columns are input.
         seen: Occurrences counted so far, shared by the sources of a task.
         base: As for `raw_examples`.
+        suppressed: As for `raw_examples`.
     """
     seen = {} if seen is None else seen
-    reader = _Source(source, columns, layout, seen)
+    reader = _Source(source, columns, layout, seen, suppressed)
     if source.function is not None:
         rows = function.read(source.function, base or Path.cwd(), reader.wanted)
         return reader.table(source.function, rows)
@@ -115,7 +124,10 @@ class _Source:
     columns: ColumnsConfig
     layout: Layout
     seen: dict[bytes, int]
+    suppressed: Collection[str]
     wanted: list[str] = field(init=False)
+    erased: int = field(init=False, default=0)
+    """Rows of the present file that were left out."""
 
     def __post_init__(self) -> None:
         group = self.columns.group
@@ -137,8 +149,11 @@ class _Source:
             good.append(self._examples(where, [row for row in chunk if isinstance(row, Record)]))
             bad.append(self._refused(where, refusals))
         self._judge(where, total, rules, first)
-        entry = {"source": self.source.name, "file": where, "rows": total, "refused": rules.total()}
-        return _tables(total, pa.concat_tables(good), pa.concat_tables(bad), [entry])
+        examples, refused = pa.concat_tables(good), pa.concat_tables(bad)
+        entry = {"source": self.source.name, "file": where, "rows": total, "refused": refused.num_rows}
+        if self.erased:
+            entry["erased"], self.erased = self.erased, 0
+        return _tables(total, examples, refused, [entry])
 
     def _examples(self, where: str, records: Sequence[Record]) -> pa.Table:
         values = list(zip(*(record.values for record in records), strict=True)) or [()] * len(self.wanted)
@@ -147,9 +162,9 @@ class _Source:
             [self._group(value) for value in values[2]] if len(values) > 2 else [None] * len(records)
         )
         inputs = zip(*(columns[name] for name in self.layout.input_fields), strict=True)
-        encoded = ([None if value is None else value.encode() for value in row] for row in inputs)
+        encoded = [[None if value is None else value.encode() for value in row] for row in inputs]
         count = len(records)
-        return pa.table(
+        table = pa.table(
             {
                 "example_id": example_ids(self.source.name, encoded, self.seen),
                 "source": [self.source.name] * count,
@@ -159,6 +174,15 @@ class _Source:
             },
             schema=RAW_SCHEMA,
         )
+        return self._without_erased(table, encoded)
+
+    def _without_erased(self, table: pa.Table, records: Sequence[Sequence[bytes | None]]) -> pa.Table:
+        if not self.suppressed:
+            return table
+        ids = zip(table["example_id"].to_pylist(), first_ids(self.source.name, records), strict=True)
+        kept = [own not in self.suppressed and first not in self.suppressed for own, first in ids]
+        self.erased += kept.count(False)
+        return table.filter(pa.array(kept, pa.bool_()))
 
     def _group(self, value: str | None) -> str | None:
         if value is None or self._pattern is None:
@@ -170,7 +194,7 @@ class _Source:
         # Two leading fields that no readable row has keep these ids apart from those of examples.
         raw = [(None, b"refused", refusal.raw) for refusal in refusals]
         count = len(refusals)
-        return pa.table(
+        table = pa.table(
             {
                 "example_id": example_ids(self.source.name, raw, self.seen),
                 "stage": [STAGE] * count,
@@ -182,6 +206,7 @@ class _Source:
             },
             schema=QUARANTINE_SCHEMA,
         )
+        return self._without_erased(table, raw)
 
     def _judge(self, where: str, total: int, rules: Counter[str], first: str) -> None:
         if total == 0:
@@ -221,6 +246,7 @@ def _together(parts: Sequence[StageTables]) -> StageTables:
 def _tables(total: int, examples: pa.Table, quarantine: pa.Table, files: list[dict[str, Any]]) -> StageTables:
     tables = StageTables(examples, quarantine)
     summary = counts(total, examples, quarantine, tables.merged) | {
+        "erased": sum(entry.get("erased", 0) for entry in files),
         "files": files,
         "groups": pc.count_distinct(examples["group"]).as_py(),
         "without_group": examples["group"].null_count,

@@ -30,6 +30,7 @@ COST = (
     "precision",
     "seconds",
     "seed",
+    "settings",
     "stopped_early",
     "tokens_per_second",
     "trainable_parameters",

@@ -1,1 +1,1 @@
-"""Dagster resources over the artifact store."""
+"""Dagster resources over the artifact store and the channels of notifications."""

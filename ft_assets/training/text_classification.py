@@ -116,6 +116,7 @@ def train_classifier(
         "method": config.method,
         "learning_rate": config.effective_learning_rate(),
         "seed": config.seed,
+        "settings": config.model_dump(mode="json", exclude_defaults=True),
         "steps": trainer.state.global_step,
         "planned_steps": steps,
         "epochs": trainer.state.epoch,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -77,16 +77,19 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def files_version(directory: Path, exclude: Iterable[str] = ()) -> str:
+def files_version(
+    directory: Path, exclude: Iterable[str] = (), sha256: Callable[[Path], str] = file_sha256
+) -> str:
     """The data version of a folder of files (a model): names, sizes and SHA-256.
 
     Args:
         directory: the folder; links to files in it are followed.
         exclude: patterns (as in the shell) of names, relative to the folder, that do not count.
+        sha256: gives the hash of a file.
     """
     files = {}
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory).as_posix()
         if path.is_file() and not any(fnmatch(name, pattern) for pattern in exclude):
-            files[name] = [path.stat().st_size, file_sha256(path)]
+            files[name] = [path.stat().st_size, sha256(path)]
     return hash_json(files)

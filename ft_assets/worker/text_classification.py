@@ -65,12 +65,11 @@ def _given(path: str | None) -> Path:
 
 
 _CARD_SETTINGS = ("method", "learning_rate", "seed", "precision", "optimizer", "device_name", "window")
+# No times: the card is part of the checkpoint, and the same training again gives the same checkpoint.
 _CARD_RESULTS = (
     "steps",
     "epochs",
     "best_step",
-    "seconds",
-    "examples_per_second",
     "trainable_parameters",
     "parameters",
 )
@@ -79,6 +78,9 @@ _CARD_RESULTS = (
 def _card(order: WorkOrder, result: dict[str, Any]) -> str:
     settings = {name: result[name] for name in _CARD_SETTINGS}
     settings |= {"batch_size": order.training.batch_size, "epochs asked for": order.training.epochs}
+    settings |= {
+        name: value for name, value in result["settings"].items() if name not in ("epochs", *settings)
+    }
     outcome = {name: result[name] for name in _CARD_RESULTS}
     evaluations = [point for point in result["history"] if point["kind"] == "evaluation"]
     best = next((point for point in evaluations if point["step"] == result["best_step"]), None)

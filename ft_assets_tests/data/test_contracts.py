@@ -155,6 +155,13 @@ def test_lost_rows_fail_conservation():
         assert (outcome.severity, outcome.unexpected) == ("critical", 1)
 
 
+def test_erased_rows_are_accounted_for():
+    made = stages(examples(20))
+    tables = made["raw_examples"]
+    left_out = StageTables(tables.examples.slice(1), summary=tables.summary | {"erased": 1})
+    assert failures("raw_examples", made | {"raw_examples": left_out}) == {}
+
+
 def test_a_missing_column_fails_the_schema_and_all_that_needs_it():
     made = stages(examples(10))
     tables = made["cleaned_examples"]

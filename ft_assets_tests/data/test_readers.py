@@ -127,3 +127,32 @@ def test_the_sample_is_read_in_full(reviews_file):
         0,
         300,
     )
+
+
+def read_without(path, *erased):
+    files = [ResolvedFile(path, path.name)]
+    return raw_examples([(SourceConfig(path=path.name), files)], ColumnsConfig(), suppressed=erased)
+
+
+def test_erased_rows_are_left_out_and_counted_and_the_others_keep_their_ids(tmp_path):
+    path = csv(tmp_path, "text,label\na,x\nb\nc,y\nb,x\n")
+    before = ids(read(path))
+    refused = read(path).quarantine["example_id"][0].as_py()
+    tables = read_without(path, before["a"], refused)
+    assert ids(tables) == {text: before[text] for text in ("c", "b")}
+    assert tables.quarantine.num_rows == 0
+    assert (tables.summary["rows_in"], tables.summary["kept"], tables.summary["erased"]) == (4, 2, 2)
+    assert tables.summary["files"] == [
+        {"source": "default", "file": "a.csv", "rows": 4, "refused": 0, "erased": 2}
+    ]
+
+
+def test_every_row_that_equals_an_erased_one_is_left_out_in_whatever_order(tmp_path):
+    first = ids(read(csv(tmp_path, "text,label\na,x\n")))["a"]
+    tables = read_without(csv(tmp_path, "text,label\na,x\nb,y\na,z\na,x\n"), first)
+    assert rows(tables, "text") == [("b",)] and tables.summary["erased"] == 3
+
+
+def test_without_erased_rows_the_summary_of_a_file_is_as_it_was(tmp_path):
+    summary = read_without(csv(tmp_path, "text,label\na,x\n")).summary
+    assert summary["erased"] == 0 and "erased" not in summary["files"][0]

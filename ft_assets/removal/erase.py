@@ -1,0 +1,122 @@
+"""Erasing rows for good: what holds them, the list that keeps them out, and taking away what holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from ft_assets.artifacts import Removal
+from ft_assets.errors import UserError
+from ft_assets.lineage.graph import builds
+from ft_assets.removal import suppressed
+from ft_assets.removal.rows import Holder, Rows, holders, is_named, rows_of
+from ft_assets.removal.withdraw import kept_copies, note
+
+__all__ = ["Erased", "Erasure", "erase", "plan_erasure"]
+
+CHECKPOINT = "checkpoint"
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What erasing some rows of a task takes away."""
+
+    task: str
+    rows: Rows
+    known: frozenset[str]
+    """Those of the rows asked for that this task has, or has had."""
+    remove: list[Holder]
+    retire: list[Holder]
+    """Checkpoints that were trained on them."""
+    copies: list[Path]
+    """Withdrawn copies of the file."""
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What was done."""
+
+    suppressed: int
+    """Ids that are new on the list."""
+    freed: int
+    """Bytes."""
+    retired: list[Path]
+
+
+def plan_erasure(
+    root: Path, task: str, *, ids: Collection[str] = (), file: str | None = None
+) -> Erasure | None:
+    """What it takes to erase rows from a task; None if it has never had any of them.
+
+    Rows with the very same text go, too: the text would stay otherwise, and only their order tells the ids of equal
+    rows apart. What an earlier erasure has not finished is part of it.
+
+    Args:
+        root: the store.
+        task: the task.
+        ids: of the rows.
+        file: or the name of a source file, all rows of which are meant.
+
+    Raises:
+        UserError: several sources have a file of that name, or the list of erased rows is damaged.
+    """
+    if file is not None:
+        _one_file(root, task, file)
+    before = suppressed.read(task)
+    rows = rows_of(root, task, ids=ids, file=file, same_text=True)
+    copies = kept_copies(task, file) if file is not None else []
+    known = rows.asked | (before & set(ids))
+    if not known and not copies:
+        return None
+    found = holders(root, task, rows.ids | before)
+    retire = [each for each in found if each.asset == CHECKPOINT and "/" not in each.name]
+    return Erasure(task, rows, known, [each for each in found if each not in retire], retire, copies)
+
+
+def erase(removal: Removal, plan: Erasure, *, reason: str, now: datetime) -> Erased:
+    """Carry it out. A process that is killed on the way leaves the rows suppressed; the same call again goes on.
+
+    Raises:
+        UserError: no room for the list; nothing was removed then.
+    """
+    at = now.isoformat(timespec="seconds")
+    new = suppressed.add(plan.task, plan.rows.ids, reason=reason, at=at)
+    retired = [
+        removal.retire(
+            plan.task,
+            each.asset,
+            each.name,
+            {"reason": reason, "why": each.why, "erased_rows": len(plan.rows.ids), "at": at},
+        )
+        for each in plan.retire
+    ]
+    freed = removal.tidy()
+    for each in plan.remove:
+        if "/" in each.name:
+            freed += removal.remove_folder(plan.task, each.asset, each.name)
+        else:
+            freed += removal.remove(plan.task, each.asset, each.name)
+    for copy in plan.copies:
+        freed += copy.stat().st_size
+        note(plan.task, {"action": "erased", "kept_as": copy.name, "at": at})
+        copy.unlink()
+    return Erased(new, freed, retired)
+
+
+def _one_file(root: Path, task: str, file: str) -> None:
+    """Rows do not tell two files of the same name apart, where several sources have one."""
+    for build in builds(root, task):
+        named = [
+            entry["file"]
+            for entry in (build.summary.get("files") or ())
+            if build.asset == "raw_examples" and is_named(entry["file"], file)
+        ]
+        if len(named) > 1:
+            differ = len(set(named)) > 1
+            raise UserError(
+                f"{len(named)} files of {task} are called '{file}'",
+                where=", ".join(sorted(set(named))) if differ else f"sources of {task}",
+                do="give more of the path" if differ else "erase its rows by their ids: `erase --row ID …`",
+            )

@@ -1,0 +1,218 @@
+"""Withdrawing a source file: which one is meant, what contains rows of it, and putting it away."""
+
+from __future__ import annotations
+
+import errno
+import getpass
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ft_assets.disk import flock, make_directory, room, sync
+from ft_assets.errors import UserError
+from ft_assets.lineage.graph import builds, upstream
+from ft_assets.paths import data_dir
+from ft_assets.removal.rows import ids_among, ids_of_file, is_named
+from ft_assets.sources.files import find_files, is_local
+from ft_assets.versions import file_sha256
+
+__all__ = [
+    "Contains",
+    "SourceFile",
+    "contains",
+    "kept_copies",
+    "note",
+    "put_away",
+    "source_files",
+    "withdrawn_dir",
+]
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A local file that a task reads."""
+
+    task: str
+    path: Path
+    name: str
+    """As its rows carry it."""
+    source: str
+    """The path or pattern in the task's `sources`."""
+    alone: bool
+    """Whether the source has no other file."""
+
+
+@dataclass(frozen=True)
+class Contains:
+    """How many rows of a file are in a current artifact, or went into one."""
+
+    asset: str
+    data_version: str
+    rows: Mapping[str, int]
+    """By asset: of a model, the splits that it was made from."""
+
+    @property
+    def total(self) -> int:
+        return sum(self.rows.values())
+
+
+def source_files(task: str, sources: Sequence[str], base_of: Callable[[str], Path]) -> list[SourceFile]:
+    """The local files that a task reads now.
+
+    Args:
+        task: its name.
+        sources: paths and patterns of its sources.
+        base_of: where a relative one starts.
+    """
+    found = []
+    for source in filter(is_local, sources):
+        try:
+            files = find_files(source, base_of(source))
+        except UserError:  # no file: then none of it can be withdrawn
+            continue
+        found += [SourceFile(task, path, name, source, len(files) == 1) for path, name in files]
+    return found
+
+
+def contains(root: Path, task: str, current: Mapping[str, str], file: str) -> list[Contains]:
+    """Which current artifacts contain rows of a file, upstream first.
+
+    Args:
+        root: the store.
+        task: the task.
+        current: the current data version of each asset.
+        file: the file's name as its rows carry it.
+    """
+    known = builds(root, task)
+    ids: dict[str, set[str]] = {}
+
+    def rows_in(asset: str, version: str) -> int:
+        mine = [build for build in known if (build.asset, build.data_version) == (asset, version)]
+        raw = {build for build in [*mine, *upstream(known, mine)] if build.asset == "raw_examples"}
+        for build in raw:
+            if build.data_version not in ids:
+                ids[build.data_version] = ids_of_file(build.path, file) if build.path.is_dir() else set()
+        folder = root / task / asset / version
+        wanted = set().union(*(ids[build.data_version] for build in raw))
+        return len(ids_among(folder, wanted)) if folder.is_dir() else 0
+
+    made_from = {
+        "checkpoint": ("train_split", "validation_split"),
+        "baselines": ("train_split", "validation_split", "test_split"),
+        "evaluation_report": ("test_split",),
+    }
+    found: list[Contains] = []
+    for asset, version in current.items():
+        if asset not in made_from:
+            counts = {asset: rows_in(asset, version)}
+        else:
+            inputs = next(
+                (build.inputs for build in known if (build.asset, build.data_version) == (asset, version)), {}
+            )
+            counts = {name: rows_in(name, inputs[name]) for name in made_from[asset] if name in inputs}
+        found.append(Contains(asset, version, {name: rows for name, rows in counts.items() if rows}))
+    return [each for each in found if each.total]
+
+
+def withdrawn_dir(task: str) -> Path:
+    """Where the withdrawn files of a task lie."""
+    return data_dir() / "withdrawn" / task
+
+
+def put_away(file: SourceFile, now: datetime) -> Path:
+    """Move a source file to the withdrawn ones, noted in `withdrawn.jsonl`; gives where it lies now.
+
+    Raises:
+        UserError: it is gone, cannot be moved, or there is no room for the note.
+    """
+    folder = withdrawn_dir(file.task)
+    target = folder / f"{now:%Y%m%dT%H%M%S%fZ}-{file.path.name}"
+    with room("the note of what was withdrawn", folder):
+        try:
+            sha256 = file_sha256(file.path)
+            # The note first: a file that is gone without a word would be worse than a note of one that is still there.
+            note(
+                file.task,
+                {
+                    "action": "withdrawn",
+                    "file": file.name,
+                    "from": str(file.path),
+                    "kept_as": target.name,
+                    "sha256": sha256,
+                    "by": _user(),
+                    "at": now.isoformat(timespec="seconds"),
+                },
+            )
+            _move(file.path, target)
+        except PermissionError as error:
+            raise UserError(
+                f"{file.path.name} may not be moved",
+                where=f"{file.path} to {folder}",
+                do="withdraw it as a user who may write to both folders",
+            ) from error
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{file.path.name} is gone", where=str(file.path), do="look who moved it"
+            ) from error
+    return target
+
+
+def note(task: str, entry: Mapping[str, Any]) -> None:
+    """Add a line to the notes of a task's withdrawn files, on the disk before this returns."""
+    path = withdrawn_dir(task) / "withdrawn.jsonl"
+    make_directory(path.parent)
+    with flock(path.with_name(f".{path.name}.lock")), path.open("ab") as file:
+        file.write(json.dumps(entry, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    sync(path.parent)
+
+
+def kept_copies(task: str, file: str) -> list[Path]:
+    """The withdrawn copies of a file, by its name as rows carry it, that still exist."""
+    path = withdrawn_dir(task) / "withdrawn.jsonl"
+    found = []
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        try:
+            entry = json.loads(line)
+            copy = path.parent / Path(entry["kept_as"]).name
+            if entry["action"] == "withdrawn" and is_named(entry["file"], file) and copy.is_file():
+                found.append(copy)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                "a note of what was withdrawn cannot be read", where=str(path), do="mend or delete that line"
+            ) from error
+    return found
+
+
+def _move(path: Path, target: Path) -> None:
+    try:
+        path.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # Another file system: whole under its name, or not there.
+        draft = target.with_name(f".{target.name}")
+        try:
+            with path.open("rb") as source, draft.open("wb") as copy:
+                shutil.copyfileobj(source, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
+            draft.rename(target)
+        finally:
+            draft.unlink(missing_ok=True)
+        path.unlink()
+    sync(target.parent)
+    sync(path.parent)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
