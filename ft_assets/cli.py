@@ -140,14 +140,15 @@ def materialize(task: str, part: str = "", *, force: Sequence[str] = (), seed: i
     load("dagster", "ft_assets.definitions")
     import dagster as dg
 
+    from ft_assets.components.code_location import stages_by_task
     from ft_assets.components.dead_runs import end_dead_runs, process_tags
     from ft_assets.components.jobs import in_job, job_name
     from ft_assets.components.tags import BECAUSE_TAG, STARTED_BY_TAG
-    from ft_assets.definitions import defs, stages_by_task
+    from ft_assets.definitions import defs
 
     progress = dg.Definitions(loggers={"console": _progress_logger()})
     definitions = dg.Definitions.merge(defs(), progress)
-    tasks = stages_by_task()
+    tasks = stages_by_task(Path(__file__).parent)
     if task not in tasks:
         raise _no_task(task, sorted(tasks))
     job_part = {"train": "train_and_evaluate"}.get(part, part)

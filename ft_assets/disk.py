@@ -8,17 +8,19 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ft_assets.errors import UserError
 
 __all__ = [
     "flock",
+    "folders",
     "is_out_of_room",
     "make_directory",
     "release",
     "room",
+    "size_of",
     "sync",
     "sync_tree",
     "try_flock",
@@ -27,6 +29,23 @@ __all__ = [
 
 _POLL_SECONDS = 0.1
 _TELL_EVERY_SECONDS = 10.0
+
+
+def folders(folder: Path) -> list[Path]:
+    """The folders in a folder by name, without the hidden ones; none where it does not exist."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder. What others remove meanwhile is left out."""
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += os.lstat(Path(parent, name)).st_size
+    return size
 
 
 def sync(path: Path) -> None:

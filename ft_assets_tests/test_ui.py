@@ -6,17 +6,19 @@ Everything is real: the servers of `make dev`, the reviews, MiniLM, the worker. 
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+from playwright.sync_api import TimeoutError
 
 from ft_assets.components.audit import contract
 from ft_assets.components.stage import Task
 from ft_assets.task import TaskConfig
 from ft_assets_tests.conftest import sample
-from ft_assets_tests.tickets import ASSETS
+from ft_assets_tests.tickets import ASSETS, task, ticket, tickets, write_csv
 from ft_assets_tests.ui import LOCATION, browser_page, prepare_data, serve, write_project
 
 TASK = "review_sentiment"
@@ -29,15 +31,25 @@ RUN = 600_000
 pytestmark = [pytest.mark.browser, pytest.mark.network]
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, tiny_bert_dir: Path) -> Iterator[tuple[str, Path]]:
+    """The UI of a project with the sample task and one that retrains by itself, nothing of which is made yet."""
+    folder = tmp_path_factory.mktemp("ui")
+    tickets_task = task(tiny_bert_dir, policy={"retrain": "on_change"}).config.model_dump(
+        mode="json", exclude_unset=True
+    )
+    workspace = write_project(folder / "project", {TASK: sample() | SHORT, "tickets": tickets_task})
+    with serve(workspace, prepare_data(folder / "data")) as address:
+        yield address, folder / "data"
+
+
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Any]:
-    """A browser before the UI of a project that holds the sample task, with nothing materialised yet."""
+def page(served: tuple[str, Path]) -> Iterator[Any]:
+    """A browser before that UI."""
     with browser_page() as page:
-        workspace = write_project(tmp_path / "project", {TASK: sample() | SHORT})
-        with serve(workspace, prepare_data(tmp_path / "data")) as address:
-            page.set_default_timeout(PAGE)
-            page.goto(address)
-            yield page
+        page.set_default_timeout(PAGE)
+        page.goto(served[0])
+        yield page
 
 
 def test_from_the_lineage_to_the_report_by_clicking(page: Any) -> None:
@@ -48,6 +60,55 @@ def test_from_the_lineage_to_the_report_by_clicking(page: Any) -> None:
     see_the_checks(page)
     see_the_pictures(page)
     open_the_report(page)
+
+
+def test_a_file_in_the_folder_becomes_a_report_by_itself(page: Any, served: tuple[str, Path]) -> None:
+    drop(served[1], tickets())
+    see_the_chain_run(page)
+    read_the_reason(page)
+    drop(served[1], [ticket("billing", 0) | {"category": "unheard of"} for _ in range(9)])
+    see_the_failing_check(page)
+
+
+def drop(data: Path, rows: list[dict[str, str]]) -> None:
+    write_csv(data / "incoming" / "tickets" / "tickets.csv", rows)
+
+
+def see_the_chain_run(page: Any) -> None:
+    """Nobody clicks: the page is only looked at again."""
+    link = page.get_by_role("link", name="open the report")
+    for _ in range(60):
+        open_page(page, "/assets/tickets/evaluation_report?view=overview")
+        page.get_by_text("evaluation_report", exact=True).first.wait_for()
+        with suppress(TimeoutError):
+            link.wait_for(timeout=5_000)
+            break
+    keep(page, "flow-report")
+    assert link.is_visible()
+    open_page(page, f"/locations/{LOCATION}/asset-groups/tickets/lineage")
+    page.get_by_text("evaluation_report", exact=True).first.wait_for()
+    page.wait_for_timeout(3_000)  # the graph is drawn piece by piece
+    keep(page, "flow-lineage")
+
+
+def read_the_reason(page: Any) -> None:
+    open_page(page, "/runs?q[0]=tag%3Aft_assets%2Fstarted_by%3Dfollow_changes")
+    page.get_by_text(re.compile("ft_assets/because: checkpoint")).first.wait_for()
+    page.get_by_text(re.compile("ft_assets/because: raw_examples")).first.wait_for()
+    keep(page, "flow-runs")
+
+
+def see_the_failing_check(page: Any) -> None:
+    """Labels that nobody knows are refused: the run fails, and the page says which check."""
+    failed = page.get_by_text("Failed", exact=True)
+    for _ in range(60):
+        open_page(page, "/assets/tickets/labeled_examples?view=checks")
+        page.get_by_text(re.compile(r"Checks \(\d+\)")).first.wait_for()
+        with suppress(TimeoutError):
+            failed.first.wait_for(timeout=5_000)
+            break
+    assert failed.first.is_visible()
+    keep(page, "flow-check")
 
 
 def see_the_lineage(page: Any) -> None:

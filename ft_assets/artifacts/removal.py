@@ -19,7 +19,7 @@ from typing import Any
 
 from ft_assets.artifacts.artifact import MANIFEST, RESERVED, check_name, check_version
 from ft_assets.artifacts.staging import remove_abandoned
-from ft_assets.disk import flock, make_directory, release, room, sync, try_flock, write_synced
+from ft_assets.disk import flock, make_directory, release, room, size_of, sync, try_flock, write_synced
 from ft_assets.errors import UserError
 
 __all__ = ["RETIRED_NOTE", "Removal", "removal_under_way", "wait_for_removal"]
@@ -98,10 +98,7 @@ class Removal:
         for folder in sorted(self.root.glob(f"{_TRASH}*")):
             freed += size_of(folder)
             shutil.rmtree(folder)
-        for lock in (self.root / ".staging").glob("*.lock"):
-            freed += size_of(lock.with_suffix(""))
-        remove_abandoned(self.root / ".staging")
-        return freed
+        return freed + remove_abandoned(self.root / ".staging")
 
     def remove(self, task: str, asset: str, data_version: str) -> int:
         """Take an artifact away, its index entries first; gives the bytes freed."""
@@ -163,11 +160,6 @@ class Removal:
         folder.rename(trash)
         sync(folder.parent)
         return trash
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _gate(work: Path) -> Path:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ft_assets.artifacts.artifact import file_name
-from ft_assets.disk import is_out_of_room, out_of_room, release, room, try_flock
+from ft_assets.disk import is_out_of_room, out_of_room, release, room, size_of, try_flock
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +70,7 @@ class Staging:
 
     def size(self) -> int:
         """Bytes written so far."""
-        return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())
+        return size_of(self.path)
 
     def write_table(self, name: str, table: pa.Table) -> Path:
         """Writes `<name>.parquet` (zstd; texts as plain strings, so that every reader sees the same
@@ -105,13 +105,19 @@ class Staging:
         return room(f"{name} of {self.task}/{self.asset}", self.path, needed)
 
 
-def remove_abandoned(area: Path) -> None:
-    """Removes the staging directories, and the lock files, whose processes have ended without tidying up."""
+def remove_abandoned(area: Path) -> int:
+    """Removes the staging directories, and the lock files, whose processes have ended without tidying up; gives
+    the bytes freed."""
+    freed = 0
     for lock_path in area.glob("*.lock"):
         lock = try_flock(lock_path)
         if lock is not None:
-            shutil.rmtree(lock_path.with_suffix(""), ignore_errors=True)
+            folder = lock_path.with_suffix("")
+            before = size_of(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            freed += before - size_of(folder)
             release(lock_path, lock)
+    return freed
 
 
 def _plain_strings(table: pa.Table) -> pa.Table:

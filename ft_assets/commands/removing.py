@@ -114,18 +114,25 @@ def withdraw_file(
     from ft_assets.lineage.graph import local_store
     from ft_assets.removal.withdraw import contains, put_away
 
-    root = local_store(store_root())
+    root = None if _at_url(store_root()) else local_store(store_root())
     readers = _find_file(root, _only(tasks, task), given)
     also = _readers(tasks, readers[0].path) if task else readers
     follows: dict[str, str] = {}
     for file in also:
         made = tasks[file.task]
+        if root is None:
+            print(f"{file.task}: what contains rows of {file.name} cannot be told, the store lies at a URL")
+            follows[file.task] = _next(made, retrain=False)
+            if file.alone:
+                follows[file.task] = _waits(file)
+            continue
         current = current_versions(instance, file.task, _assets(root, file.task))
-        found = contains(root, file.task, current, file.name)
+        found = contains(root, file.task, current, file.label, file.name)
         print(f"{file.task}: rows of {file.name} in what is current")
         for each in found or ():
-            rows = ", ".join(f"{rows:,} in {name}" for name, rows in each.rows.items())
-            print(f"  {each.asset:<18} {each.data_version[:12]}  {rows}")
+            told = [f"{rows:,} in {name}" for name, rows in each.rows.items()]
+            told += [f"cannot be told: {why}" for why in each.unknown.values()]
+            print(f"  {each.asset:<18} {each.data_version[:12]}  {', '.join(told)}")
         if not found:
             print("  none: no current artifact has a row of it")
         print(f"  to be rebuilt: {', '.join(_rebuilt([each.asset for each in found]))}")
@@ -134,15 +141,16 @@ def withdraw_file(
             print("  there is no checkpoint yet")
         elif trained is None:
             print(f"  the current checkpoint {current['checkpoint'][:12]} was not trained on it")
+        elif not trained.rows:
+            print(
+                f"  whether the current checkpoint {trained.data_version[:12]} was trained on it cannot be told"
+            )
         else:
             rows = " and ".join(f"{rows:,} rows of its {name}" for name, rows in trained.rows.items())
             print(f"  THE CURRENT CHECKPOINT {trained.data_version[:12]} WAS TRAINED ON IT: {rows}")
         follows[file.task] = _next(made, retrain=trained is not None)
         if file.alone:
-            follows[file.task] = (
-                f"it is the only file of '{file.source}': raw_examples will wait with \"no file matches\" until "
-                "another one is there, and all that is current stays as it is"
-            )
+            follows[file.task] = _waits(file)
             print(f"  {follows[file.task]}")
     if dry_run:
         print("dry run: nothing was changed")
@@ -215,13 +223,13 @@ def erase_rows(
         tasks: the tasks of the code location, for what happens next.
         ids: of the rows.
         file: or a source file, all rows of which are meant.
-        task: in this task only; else in all.
+        task: in this task only; else rows go from all, and a file from the one task that has had it.
         reason: noted on the list.
         dry_run: whether to only say what would go.
         yes: that the user means it.
 
     Raises:
-        UserError: no task has such a row or file, a run is under way, or `yes` is missing.
+        UserError: no task has such a row or file, several have such a file, a run is under way, or `yes` is missing.
     """
     from ft_assets.artifacts import Removal
     from ft_assets.components.recorded import tasks_under_way
@@ -232,12 +240,19 @@ def erase_rows(
     known = sorted({*tasks_of(root), *tasks})
     if task is not None and task not in known:
         raise _no_task(task, known)
+    read = {name: _files_of(made) for name, made in tasks.items()} if file is not None else {}
     with Removal.begin(root) as removal:
         plans = [
             plan
             for name in ([task] if task else known)
-            if (plan := plan_erasure(root, name, ids=ids, file=file)) is not None
+            if (plan := plan_erasure(root, name, ids=ids, file=file, read=read.get(name, ()))) is not None
         ]
+        if file is not None and len(plans) > 1:
+            raise UserError(
+                f"several tasks have had a file '{file}'",
+                where=", ".join(plan.task for plan in plans),
+                do="say which one is meant: `--task TASK`; nothing was erased",
+            )
         missing = set(ids).difference(*(plan.known for plan in plans))
         if missing or not plans:
             what = f"row {', '.join(sorted(missing)[:5])}" if ids else f"file '{file}'"
@@ -317,7 +332,9 @@ def _where(plan: Erasure, made: Task | None, name: str) -> list[str]:
     from ft_assets.removal.withdraw import kept_copies
 
     here = [file.path for file in _files_of(made) if file.name == name] if made else []
-    kept = [copy for copy in kept_copies(plan.task, name) if copy not in plan.copies]
+    kept = [
+        copy.path for copy in kept_copies(plan.task) if copy.name == name and copy.path not in plan.copies
+    ]
     if here or kept:
         return [f"the source file {path}" for path in [*here, *kept]]
     if plan.copies:
@@ -351,14 +368,20 @@ def _shown_in(instance: dg.DagsterInstance, plan: Erasure) -> dict[str, list[str
     return found
 
 
-def _find_file(root: Path, tasks: Mapping[str, Task], given: str) -> list[SourceFile]:
+def _waits(file: SourceFile) -> str:
+    return (
+        f"it is the only file of '{file.source}': raw_examples will wait with \"no file matches\" until "
+        "another one is there, and all that is current stays as it is"
+    )
+
+
+def _find_file(root: Path | None, tasks: Mapping[str, Task], given: str) -> list[SourceFile]:
     """The one file that is meant, once for each task that reads it."""
-    from ft_assets.removal.rows import is_named
+    from ft_assets.removal.withdraw import meant_paths
 
     known = [file for name in tasks for file in _files_of(tasks[name])]
-    paths = {Path(given).expanduser().absolute(), data_dir() / given, data_dir() / "incoming" / given}
-    meant = [file for file in known if file.path.absolute() in paths]
-    meant = meant or [file for file in known if is_named(file.path.as_posix().lstrip("/"), given.lstrip("/"))]
+    paths = meant_paths([file.path for file in known], given)
+    meant = [file for file in known if file.path in paths]
     if not meant:
         raise _not_found(root, tasks, given, sorted({file.path.name for file in known}))
     if len({file.path for file in meant}) > 1:
@@ -377,7 +400,7 @@ def _find_file(root: Path, tasks: Mapping[str, Task], given: str) -> list[Source
     return meant
 
 
-def _not_found(root: Path, tasks: Mapping[str, Task], given: str, names: Sequence[str]) -> UserError:
+def _not_found(root: Path | None, tasks: Mapping[str, Task], given: str, names: Sequence[str]) -> UserError:
     from ft_assets.lineage.graph import builds
     from ft_assets.removal.rows import is_named
     from ft_assets.sources.files import is_local
@@ -385,7 +408,7 @@ def _not_found(root: Path, tasks: Mapping[str, Task], given: str, names: Sequenc
     for name, task in tasks.items():
         read = {
             entry["file"]
-            for build in builds(root, name)
+            for build in (builds(root, name) if root else ())
             if build.asset == "raw_examples"
             for entry in build.summary.get("files") or ()
         }
@@ -419,7 +442,9 @@ def _readers(tasks: Mapping[str, Task], path: Path) -> list[SourceFile]:
 def _files_of(task: Task) -> list[SourceFile]:
     from ft_assets.removal.withdraw import source_files
 
-    return source_files(task.name, [each.path for each in task.config.sources if each.path], task.base_of)
+    return source_files(
+        task.name, [(each.name, each.path) for each in task.config.sources if each.path], task.base_of
+    )
 
 
 def _rebuilt(assets: Sequence[str]) -> list[str]:
@@ -459,11 +484,15 @@ def _next(task: Task, *, retrain: bool) -> str:
     return f"{text}, and then trains the model again{waits}"
 
 
+def _at_url(root: str) -> bool:
+    return "://" in root and not root.startswith(("file://", "local://"))
+
+
 def _local_store(what: str) -> Path:
     from ft_assets.lineage.graph import local_store
 
     root = store_root()
-    if "://" in root and not root.startswith(("file://", "local://")):
+    if _at_url(root):
         raise UserError(
             f"{what} a store on a file system only",
             where=f"FT_STORE={root.partition('://')[0]}://…",

@@ -83,7 +83,9 @@ def _build(step: Step) -> Built:
     from ft_assets.worker.work_order import CardFacts, WorkOrder
 
     task, config = step.stage.task, step.stage.task.config
-    step.context.instance.add_run_tags(step.context.run_id, {TRAINED_TAG: task.name})
+    step.context.instance.add_run_tags(
+        step.context.run_id, {f"{TRAINED_TAG}.{task.name}": step.context.run_id}
+    )
     _tell_new_rows(step)
     train, validation, base_model = (step.inputs[name] for name in step.stage.inputs)
     order = WorkOrder(

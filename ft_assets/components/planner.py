@@ -14,13 +14,12 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from ft_assets.artifacts import ArtifactStore
+from ft_assets.components.attempts import begun, why_not_again
 from ft_assets.components.jobs import makes
 from ft_assets.components.recorded import UNFINISHED
 from ft_assets.components.stage import SOURCES_TAG, Stage, Task
 from ft_assets.components.tags import (
-    ATTEMPT_TAG,
     BECAUSE_TAG,
-    FAILED_TAG,
     STARTED_BY_TAG,
     TASK_TAG,
     TRAINED_TAG,
@@ -33,11 +32,11 @@ from ft_assets.planning.watch import FileWatch
 
 __all__ = ["Planner", "build_sensor", "new_rows", "rows_only"]
 
+UNKNOWN = "what its sources hold cannot be told"
 INTERVAL_SECONDS = 10
 """Between two looks. A new file is followed within two of them, and starting a run takes some seconds more."""
-MOST_DEATHS = 3
-"""A run whose process dies is tried again: it may have been the machine. Not for ever."""
-_ENDED_BADLY = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+FOLLOW_CHANGES = "follow_changes"
+"""Name of the sensor."""
 _ROWS_ONLY = ("train_split changed", "validation_split changed")
 
 
@@ -80,11 +79,12 @@ class Planner:
             scheduled: whether this is a moment that its schedule names.
         """
         stages = self._tasks[task]
+        by_name = {stage.asset: stage for stage in stages}
         assets = [self._asset(stage) for stage in stages]
         return make_plan(
             assets,
             in_flight=self.in_flight.get(task, {}),
-            failed=self._failed,
+            failed=lambda asset, wants: why_not_again(self._instance, by_name[asset], wants),
             hold_model=self._policy(stages[0].task, scheduled),
         )
 
@@ -93,10 +93,12 @@ class Planner:
         return task in self.in_flight
 
     def request(
-        self, task: str, plan: Plan, started_by: str = "follow_changes", also: Sequence[str] = ()
+        self, task: str, plan: Plan, started_by: str = FOLLOW_CHANGES, also: Sequence[str] = ()
     ) -> dg.RunRequest:
         """The run that a plan asks for, with its reasons, and what else there is to say about them."""
-        attempts = {f"{ATTEMPT_TAG}.{wants}": asset for asset, wants in plan.wants.items()}
+        attempts = begun(plan.wants.values())
+        if started_by == FOLLOW_CHANGES:
+            attempts["dagster/max_retries"] = "0"  # the planner itself tries again
         about = {TASK_TAG: task, STARTED_BY_TAG: started_by, BECAUSE_TAG: because([*also, *plan.reasons])}
         return dg.RunRequest(
             asset_selection=[dg.AssetKey([task, name]) for name in plan.run], tags=attempts | about
@@ -110,6 +112,10 @@ class Planner:
                 sources = stage.watch.version(stage.watch.look(self._watch.sha256))
             except UserError as error:
                 unready = error.what
+            except OSError as error:  # one task's broken mount must not stop all others
+                unready = f"its sources cannot be read: {error.strerror or type(error).__name__}"
+            finally:
+                self._watch.save()
         return Asset(
             name=stage.asset,
             layer=stage.layer,
@@ -137,21 +143,6 @@ class Planner:
                     if wanted and not (record and record.run == run.run_id):
                         found.setdefault(task, {})[stage.asset] = run.run_id
         return found
-
-    def _failed(self, asset: str, wants: str) -> str | None:
-        """Why the same is not tried again; a person may, at any time."""
-        tag = f"{ATTEMPT_TAG}.{wants}"
-        runs = self._instance.get_runs(dg.RunsFilter(statuses=_ENDED_BADLY, tags={tag: asset}))
-        deaths = 0
-        for run in runs:
-            if f"{FAILED_TAG}.{wants}" in run.tags:
-                return f"the same failed in run {run.run_id[:8]}: mend what it says, or run it by hand"
-            if run.status is dg.DagsterRunStatus.CANCELED:
-                return f"run {run.run_id[:8]} of the same was cancelled: run it by hand when you want it"
-            deaths += 1
-        if deaths >= MOST_DEATHS:
-            return f"the process of the same run died {deaths} times (last: run {runs[0].run_id[:8]})"
-        return None
 
     def _policy(self, task: Task, scheduled: bool) -> Callable[[Mapping[str, Sequence[str]]], str | None]:
         policy = task.config.policy
@@ -195,9 +186,8 @@ class Planner:
             return None
         local = self._now.astimezone(ZoneInfo(task.config.policy.timezone))
         midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
-        trained = self._instance.get_runs_count(
-            dg.RunsFilter(tags={TRAINED_TAG: task.name}, created_after=midnight.astimezone(UTC))
-        )
+        today = self._instance.get_runs(dg.RunsFilter(created_after=midnight.astimezone(UTC)))
+        trained = sum(run.tags.get(f"{TRAINED_TAG}.{task.name}") == run.run_id for run in today)
         return f"{trained} trainings today, of {most} at most" if trained >= most else None
 
 
@@ -243,7 +233,7 @@ def build_sensor(tasks: Mapping[str, Sequence[Stage]]) -> dg.SensorDefinition:
     """The sensor that follows changes, for all tasks of a code location."""
 
     @dg.sensor(
-        name="follow_changes",
+        name=FOLLOW_CHANGES,
         description="Makes anew what depends on something that has changed, and no more: files, code, configuration. "
         "The data stages follow at once, training and evaluation by the policy of the task.",
         minimum_interval_seconds=INTERVAL_SECONDS,
@@ -258,14 +248,19 @@ def build_sensor(tasks: Mapping[str, Sequence[Stage]]) -> dg.SensorDefinition:
             plan = planner.plan(task)
             if plan.run:
                 requests.append(planner.request(task, plan))
-            for asset, why in plan.held.items():
-                name = f"{task}/{asset}"
-                waiting.append(f"{name} waits: {why} (due: {'; '.join(plan.due[asset])})")
+            for asset, why in plan.waiting.items():
+                name, because_of = f"{task}/{asset}", "; ".join(plan.due.get(asset, [UNKNOWN]))
+                waiting.append(f"{name} waits: {why} (due: {because_of})")
                 # While a run of the task is under way, what waits for it needs no words on its page.
                 if not planner.is_busy(task):
                     telling[name] = why
                     if told.get(name) != why:
-                        observations.append(_observation(task, asset, plan))
+                        observations.append(
+                            dg.AssetObservation(
+                                dg.AssetKey([task, asset]),
+                                metadata={"due_because": because_of, "waits_because": why},
+                            )
+                        )
                 elif name in told:
                     telling[name] = told[name]
         skip = None
@@ -277,11 +272,3 @@ def build_sensor(tasks: Mapping[str, Sequence[Stage]]) -> dg.SensorDefinition:
         return dg.SensorResult(requests, skip, cursor=json.dumps(telling), asset_events=observations)
 
     return follow_changes
-
-
-def _observation(task: str, asset: str, plan: Plan) -> dg.AssetObservation:
-    """On the asset's page: why it is due, and why it waits. Once for each reason."""
-    return dg.AssetObservation(
-        dg.AssetKey([task, asset]),
-        metadata={"due_because": "; ".join(plan.due[asset]), "waits_because": plan.held[asset]},
-    )

@@ -7,7 +7,7 @@ versions that are recorded. What a stage computes stands in its own module besid
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -17,19 +17,18 @@ import dagster as dg
 
 from ft_assets.artifacts import Artifact, ArtifactStore, Staging
 from ft_assets.components import metadata
+from ft_assets.components.attempts import Attempts
 from ft_assets.components.launch_settings import FORCE, check_settings
 from ft_assets.components.run_reason import tell_reason
-from ft_assets.components.tags import ATTEMPT_TAG, FAILED_TAG
 from ft_assets.components.worker_ahead import make_worker_ready
 from ft_assets.compute.local import run_is_over
 from ft_assets.data.contracts import CheckOutcome, Expectation, Severity
-from ft_assets.errors import UserError
 from ft_assets.io.artifacts import told_as_failures
 from ft_assets.loading import load
 from ft_assets.paths import data_dir
-from ft_assets.planning.plan import Asset, Layer, wanted
+from ft_assets.planning.plan import Layer
 from ft_assets.task import TaskConfig
-from ft_assets.versions import build_key, code_version, file_sha256, hash_json, library_versions
+from ft_assets.versions import build_key, code_version, hash_json, library_versions
 
 __all__ = ["SOURCES_TAG", "Built", "Rule", "Stage", "Step", "Task", "Watch", "assets_of", "publish"]
 
@@ -245,53 +244,27 @@ def publish(
         stages = [stage.with_settings(stage, given) if stage.with_settings else stage for stage in stages]
         store: ArtifactStore = context.resources.artifact_store.open()
         shared: dict[str, Any] = {}
+        attempts = Attempts(context, stages, inputs)
         with ExitStack() as stack:
+            stack.enter_context(attempts.noting_failures())
             drafts = []
             for stage in stages:
-                with _noted(context, stage, inputs):
-                    drafts.append(_draft(context, stack, stage, inputs, shared, force=given["force"]))
+                drafts.append(
+                    _draft(context, stack, stage, inputs, shared, attempts=attempts, force=given["force"])
+                )
             for draft in drafts:
                 built = draft.built
                 for outcome in built.outcomes if isinstance(built, Built) else built.manifest["checks"]:
                     yield _check_result(draft.stage, outcome)
             refused = [draft for draft in drafts if _failed(draft)]
             if refused:
-                with ExitStack() as notes:
-                    for draft in refused:
-                        notes.enter_context(_noted(context, draft.stage, inputs, draft.versions))
-                    raise _refusal(store, refused)
+                raise _refusal(store, refused)
             published = [_commit(store, draft) for draft in drafts]
+            attempts.made({draft.stage.asset: draft.versions for draft in drafts})
         for draft, artifact in zip(drafts, published, strict=True):
             if isinstance(draft.built, Built):
                 context.log.info(f"published {artifact.path}")
             yield _result(draft, artifact)
-
-
-@contextmanager
-def _noted(
-    context: dg.AssetExecutionContext,
-    stage: Stage,
-    inputs: Mapping[str, Artifact],
-    versions: Mapping[str, str] | None = None,
-) -> Iterator[None]:
-    """Note on the run what failed within, so that the planner does not try the same again."""
-    try:
-        yield
-    except Exception:
-        context.instance.add_run_tags(
-            context.run_id, {f"{FAILED_TAG}.{_wants(stage, inputs, versions)}": stage.asset}
-        )
-        raise
-
-
-def _wants(stage: Stage, inputs: Mapping[str, Artifact], versions: Mapping[str, str] | None = None) -> str:
-    """What the planner knows the same build by."""
-    sources = None
-    if stage.watch is not None:
-        with suppress(UserError):  # sources that cannot be read have no version
-            sources = stage.watch.version(stage.watch.look(file_sha256) if versions is None else versions)
-    asset = Asset(stage.asset, stage.layer, stage.code_version, stage.inputs, sources=sources)
-    return wanted(asset, {name: artifact.data_version for name, artifact in inputs.items()})
 
 
 def _draft(
@@ -301,6 +274,7 @@ def _draft(
     inputs: Mapping[str, Artifact],
     shared: dict[str, Any],
     *,
+    attempts: Attempts,
     force: bool,
 ) -> Draft:
     """The artifact in the store that has the stage's build key; else a new one, in staging."""
@@ -330,8 +304,7 @@ def _draft(
         return Draft(stage, inputs, versions, key, found)
     if stage.loads:
         load(*stage.loads)
-    attempt = {f"{ATTEMPT_TAG}.{_wants(stage, inputs, versions)}": stage.asset}
-    context.instance.add_run_tags(context.run_id, attempt)
+    attempts.begin(stage.asset, versions)
     make_worker_ready(context, stage.key, stage.task.config.task_type)
     staging = stack.enter_context(store.staging(stage.task.name, stage.asset))
     started = time.perf_counter()

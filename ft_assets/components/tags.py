@@ -5,7 +5,6 @@ from collections.abc import Sequence
 __all__ = [
     "ATTEMPT_TAG",
     "BECAUSE_TAG",
-    "FAILED_TAG",
     "STARTED_BY_TAG",
     "TASK_TAG",
     "TOLD_TAG",
@@ -18,16 +17,14 @@ STARTED_BY_TAG = "ft_assets/started_by"
 """Who or what started the run: a sensor, a schedule, a command; absent where a person did in the UI."""
 BECAUSE_TAG = "ft_assets/because"
 """Why: which input changed, from which version to which."""
-# The UI does not show tags that begin so: these are for the planner.
+# The UI does not show tags that begin so.
 _HIDDEN = ".dagster/ft_assets"
 ATTEMPT_TAG = f"{_HIDDEN}/attempt"
-"""`<tag>.<what it wants>: <asset>`: the run has begun to make this asset of these inputs."""
-FAILED_TAG = f"{_HIDDEN}/failed"
-"""`<tag>.<what it wants>: <asset>`: that failed, and would fail again."""
+"""`<tag>.<fingerprint of what an asset is made of>`: how far the run came with it, see `attempts`."""
 TOLD_TAG = f"{_HIDDEN}/told"
 """The run's own id, once its log says why it was started; a run that is tried again has the id of the first one."""
-TRAINED_TAG = "ft_assets/trained"
-"""The task whose model the run has trained."""
+TRAINED_TAG = f"{_HIDDEN}/trained"
+"""`<tag>.<task>: <run id>`: the run has trained the task's model. A copy of the run's tags is not that run."""
 
 _MOST_REASONS = 5
 

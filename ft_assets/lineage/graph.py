@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ft_assets.artifacts.artifact import MANIFEST, parse_manifest
+from ft_assets.disk import folders
 from ft_assets.errors import UserError
 
 __all__ = ["SOURCE", "Build", "builds", "downstream", "files", "local_store", "upstream"]
@@ -71,8 +72,8 @@ def builds(store_root: Path, task: str | None = None) -> list[Build]:
     What failed its checks or is damaged is no build. An artifact whose index entry was deleted still counts. An
     entry or manifest that cannot be read is left out, with a warning in the log.
     """
-    tasks = [store_root / task] if task else _folders(store_root)
-    found = [build for folder in tasks for asset in _folders(folder) for build in _of_asset(asset)]
+    tasks = [store_root / task] if task else folders(store_root)
+    found = [build for folder in tasks for asset in folders(folder) for build in _of_asset(asset)]
     return sorted(found, key=lambda build: (build.task, build.created, build.asset, build.build_key))
 
 
@@ -144,12 +145,6 @@ def _reached(
         found |= new
         waiting.extend(new)
     return [build for build in builds if build in found and build not in first]
-
-
-def _folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
 
 
 def _of_asset(folder: Path) -> Iterator[Build]:

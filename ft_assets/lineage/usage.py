@@ -30,6 +30,7 @@ __all__ = [
     "file_uses",
     "find_checkpoint",
     "making",
+    "rows_held",
     "settings",
 ]
 
@@ -208,6 +209,21 @@ def file_uses(builds: Collection[Build], file: str | None = None, most: int | No
     return uses
 
 
+def rows_held(builds: Collection[Build], asset: str, data_version: str, file: tuple[str, str]) -> int | None:
+    """Rows of a file (source and name) that a version of a data asset holds; None if that cannot be told any more.
+
+    Raises:
+        UserError: a table is damaged.
+    """
+    rows_in = _Rows(builds)
+    counts = []
+    for build in builds:
+        if (build.asset, build.data_version) == (asset, data_version):
+            raws = [each for each in [build, *upstream(builds, [build])] if each.asset == "raw_examples"]
+            counts.append(rows_in.of(file, build, raws))
+    return max((count for count in counts if count is not None), default=None)
+
+
 def file_count(builds: Collection[Build]) -> int:
     """How many files `file_uses` tells of."""
     return len(
@@ -343,7 +359,7 @@ class _Rows:
     def _count(self, split: Build, raw: Build) -> Mapping[tuple[str, str], int] | None:
         place = (split.build_key, raw.build_key)
         if place not in self._counted:
-            above = upstream(self._builds, [split])
+            above = [*upstream(self._builds, [split]), split]
             merging = tuple(_Same(each) for each in above if each.asset in MERGING)
             self._counted[place] = _by_file(_Same(raw), merging, _Same(split))
         return self._counted[place]

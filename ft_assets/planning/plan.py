@@ -63,6 +63,13 @@ class Plan:
     """What those that are due are made of (`wanted`), where that is known before the run."""
     followers: frozenset[str] = frozenset()
     """Assets of the run that follow from others of it."""
+    unclear: Mapping[str, str] = field(default_factory=dict)
+    """Why it cannot be told whether an asset is due: a file still grows, say."""
+
+    @property
+    def waiting(self) -> dict[str, str]:
+        """Everything that waits, and why."""
+        return {**self.held, **self.unclear}
 
     @property
     def reasons(self) -> list[str]:
@@ -126,6 +133,12 @@ def make_plan(
             stopped[asset.name] = why
         elif reasons or coming:
             chosen[asset.name] = None
+    for step in {asset.step for asset in assets if asset.step}:
+        together = [asset.name for asset in assets if asset.step == step]
+        if (why := next((stopped[name] for name in together if name in stopped), None)) is not None:
+            for name in together:
+                stopped.setdefault(name, why)
+                chosen.pop(name, None)
     model = {name: due[name] for name in chosen if layers[name] == "model" and name in due}
     why = hold_model(model) if model else None
     if why is not None:
@@ -142,7 +155,8 @@ def make_plan(
         for asset in assets
         if asset.name in run and asset.name not in followers
     }
-    return Plan(due, held, run, wants, frozenset(followers))
+    unclear = {asset.name: asset.unready for asset in assets if asset.unready and asset.name not in due}
+    return Plan(due, held, run, wants, frozenset(followers), unclear)
 
 
 def _obstacle(

@@ -31,6 +31,7 @@ class FileWatch:
     def __init__(self, memory: Path, now: float | None = None) -> None:
         self._memory = memory
         self._now = time.time() if now is None else now
+        self._unsaved: set[str] = set()
         with self._open() as database:
             database.execute(
                 "CREATE TABLE IF NOT EXISTS files"
@@ -70,8 +71,15 @@ class FileWatch:
 
     def _remember(self, path: Path, stamp: str, seen: float, sha256: str | None) -> None:
         self._known[str(path)] = (stamp, seen, sha256)
-        with self._open() as database:
-            database.execute("REPLACE INTO files VALUES (?, ?, ?, ?)", (str(path), stamp, seen, sha256))
+        self._unsaved.add(str(path))
+
+    def save(self) -> None:
+        """Keep what was found; without it the next look reads the files again."""
+        if self._unsaved:
+            rows = [(path, *self._known[path]) for path in self._unsaved]
+            with self._open() as database:
+                database.executemany("REPLACE INTO files VALUES (?, ?, ?, ?)", rows)
+            self._unsaved.clear()
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

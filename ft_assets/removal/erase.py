@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from ft_assets.errors import UserError
 from ft_assets.lineage.graph import builds
 from ft_assets.removal import suppressed
 from ft_assets.removal.rows import Holder, Rows, holders, is_named, rows_of
-from ft_assets.removal.withdraw import kept_copies, note
+from ft_assets.removal.withdraw import SourceFile, kept_copies, meant_paths, note
 
 __all__ = ["Erased", "Erasure", "erase", "plan_erasure"]
 
@@ -46,7 +46,12 @@ class Erased:
 
 
 def plan_erasure(
-    root: Path, task: str, *, ids: Collection[str] = (), file: str | None = None
+    root: Path,
+    task: str,
+    *,
+    ids: Collection[str] = (),
+    file: str | None = None,
+    read: Sequence[SourceFile] = (),
 ) -> Erasure | None:
     """What it takes to erase rows from a task; None if it has never had any of them.
 
@@ -57,16 +62,17 @@ def plan_erasure(
         root: the store.
         task: the task.
         ids: of the rows.
-        file: or the name of a source file, all rows of which are meant.
+        file: or the name of a source file, or its path, all rows of which are meant.
+        read: the local files that the task reads now, by which a path is looked up.
 
     Raises:
         UserError: several sources have a file of that name, or the list of erased rows is damaged.
     """
-    if file is not None:
-        _one_file(root, task, file)
+    is_file, copies = _meaning(task, file, read) if file is not None else (None, [])
+    if file is not None and is_file is not None:
+        _one_file(root, task, file, is_file)
     before = suppressed.read(task)
-    rows = rows_of(root, task, ids=ids, file=file, same_text=True)
-    copies = kept_copies(task, file) if file is not None else []
+    rows = rows_of(root, task, ids=ids, is_file=is_file, same_text=True)
     known = rows.asked | (before & set(ids))
     if not known and not copies:
         return None
@@ -105,13 +111,29 @@ def erase(removal: Removal, plan: Erasure, *, reason: str, now: datetime) -> Era
     return Erased(new, freed, retired)
 
 
-def _one_file(root: Path, task: str, file: str) -> None:
+def _meaning(task: str, file: str, read: Sequence[SourceFile]) -> tuple[Callable[[str], bool], list[Path]]:
+    """What tells by the name that rows carry whether they are of the file, and the withdrawn copies of it.
+
+    Rows carry a name relative to the fixed part of their source's pattern. So a path is looked up among the files
+    that the task reads or has read, and does not mean a file of the same name in another folder.
+    """
+    kept = kept_copies(task)
+    if "/" not in file:
+        return lambda name: is_named(name, file), [copy.path for copy in kept if is_named(copy.name, file)]
+    meant = meant_paths([*(each.path for each in read), *(copy.was for copy in kept)], file)
+    copies = [copy for copy in kept if copy.was in meant]
+    names = {each.name for each in read if each.path in meant} | {copy.name for copy in copies}
+    is_meant = names.__contains__ if names else lambda name: is_named(name, file)
+    return is_meant, [copy.path for copy in copies]
+
+
+def _one_file(root: Path, task: str, file: str, is_file: Callable[[str], bool]) -> None:
     """Rows do not tell two files of the same name apart, where several sources have one."""
     for build in builds(root, task):
         named = [
             entry["file"]
             for entry in (build.summary.get("files") or ())
-            if build.asset == "raw_examples" and is_named(entry["file"], file)
+            if build.asset == "raw_examples" and is_file(entry["file"])
         ]
         if len(named) > 1:
             differ = len(set(named)) > 1

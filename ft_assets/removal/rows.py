@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ft_assets.artifacts.artifact import RESERVED
+from ft_assets.disk import folders
 from ft_assets.lineage.graph import Build, builds
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["SPLITS", "Holder", "Rows", "holders", "ids_among", "ids_of_file", "is_named", "rows_of"]
+__all__ = ["SPLITS", "Holder", "Rows", "holders", "ids_among", "is_named", "rows_of"]
 
 SPLITS = ("train_split", "validation_split", "test_split")
 _FIRST = "raw_examples"
@@ -49,7 +50,12 @@ class Holder:
 
 
 def rows_of(
-    root: Path, task: str, *, ids: Collection[str] = (), file: str | None = None, same_text: bool = False
+    root: Path,
+    task: str,
+    *,
+    ids: Collection[str] = (),
+    is_file: Callable[[str], bool] | None = None,
+    same_text: bool = False,
 ) -> Rows:
     """The rows of a task with these ids, or of this file, in all versions that the store has of its data.
 
@@ -57,7 +63,7 @@ def rows_of(
         root: the store.
         task: the task.
         ids: of rows.
-        file: name of a source file as its rows carry it, or a path that ends in it.
+        is_file: tells by the name that rows carry whether their file is meant.
         same_text: whether rows with the very same text count as well.
     """
     asked: set[str] = set()
@@ -65,7 +71,7 @@ def rows_of(
     places: dict[str, set[str]] = {}
     for folder in _folders_with_rows(root / task / _FIRST):
         try:
-            rows = list(_matching(folder, ids, file, same_text))
+            rows = list(_matching(folder, ids, is_file, same_text))
         except (ValueError, OSError):  # damaged: `holders` counts it, whatever is in it
             continue
         for each, where, mine in rows:
@@ -85,11 +91,6 @@ def rows_of(
     )
 
 
-def ids_of_file(folder: Path, file: str) -> set[str]:
-    """Ids of the rows that a version of `raw_examples` has of a file."""
-    return {each for each, _, _ in _matching(folder, (), file, False)}
-
-
 def holders(root: Path, task: str, ids: Collection[str]) -> list[Holder]:
     """All that holds one of these rows or was made from such, downstream first.
 
@@ -99,7 +100,7 @@ def holders(root: Path, task: str, ids: Collection[str]) -> list[Holder]:
     """
     known = builds(root, task)
     found: dict[tuple[str, str], str] = {}
-    assets = [folder for folder in _folders(root / task) if folder.name not in _ROWLESS]
+    assets = [folder for folder in folders(root / task) if folder.name not in _ROWLESS]
     for folder in assets:
         for version in _versions(folder):
             if _holds(version, ids):
@@ -148,7 +149,7 @@ def ids_among(folder: Path, ids: Collection[str]) -> set[str]:
 
 
 def _matching(
-    folder: Path, ids: Collection[str], file: str | None, same_text: bool
+    folder: Path, ids: Collection[str], is_file: Callable[[str], bool] | None, same_text: bool
 ) -> Iterator[tuple[str, str | None, bool]]:
     """Id and file of each row of the raw stage that is meant, and whether it was named or only has the same text."""
     import pyarrow as pa
@@ -163,9 +164,8 @@ def _matching(
     if not tables:
         return
     rows = pa.concat_tables(tables)
-    files = [
-        name for name in pc.unique(rows["file"]).to_pylist() if file is not None and is_named(name, file)
-    ]
+    names = pc.unique(rows["file"].drop_null()).to_pylist() if is_file is not None else []
+    files = [name for name in names if is_file is not None and is_file(name)]
     mine = pc.or_(
         pc.is_in(rows["example_id"], value_set=pa.array(sorted(ids), pa.string())),
         pc.is_in(rows["file"], value_set=pa.array(files, pa.string())),
@@ -189,9 +189,9 @@ def _made_from(build: Build, found: Collection[tuple[str, str]], gone: Collectio
 
 
 def _aside(folder: Path, ids: Collection[str], found: Collection[tuple[str, str]]) -> Iterator[Holder]:
-    for path in _folders(folder / "damaged"):
+    for path in folders(folder / "damaged"):
         yield Holder(folder.name, f"damaged/{path.name}", "damaged, so that it cannot be searched")
-    for path in _folders(folder / "refused"):
+    for path in folders(folder / "refused"):
         if _holds(path, ids):
             yield Holder(folder.name, f"refused/{path.name}", "holds the rows")
         elif folder.name not in _ROW_ASSETS and _inputs_of_refused(path) & set(found):
@@ -213,7 +213,7 @@ def _holds(folder: Path, ids: Collection[str]) -> bool:
 
 
 def _folders_with_rows(folder: Path) -> list[Path]:
-    return [*_versions(folder), *_folders(folder / "refused")]
+    return [*_versions(folder), *folders(folder / "refused")]
 
 
 def _read(path: Path, names: Sequence[str]) -> pa.Table:
@@ -224,19 +224,11 @@ def _read(path: Path, names: Sequence[str]) -> pa.Table:
         return file.read(columns=[name for name in names if name in file.schema_arrow.names])
 
 
-def is_named(name: str | None, wanted: str) -> bool:
-    """Whether a file's name, relative to its source, is what a person has called it."""
-    if name is None:
-        return False
-    mine, given = PurePosixPath(name).parts, PurePosixPath(wanted).parts
-    return mine == given[-len(mine) :] or given == mine[-len(given) :]
+def is_named(name: str, wanted: str) -> bool:
+    """Whether a file's name or path ends in what a person has called it."""
+    given = PurePosixPath(wanted).parts
+    return bool(given) and PurePosixPath(name).parts[-len(given) :] == given
 
 
 def _versions(folder: Path) -> list[Path]:
-    return [path for path in _folders(folder) if path.name not in RESERVED]
-
-
-def _folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [path for path in folders(folder) if path.name not in RESERVED]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ft_assets.artifacts import Removal
 from ft_assets.artifacts.artifact import MANIFEST, RESERVED
-from ft_assets.artifacts.removal import size_of
+from ft_assets.disk import folders, size_of
 from ft_assets.lineage.graph import Build, builds
 
 __all__ = ["Unused", "find_unused", "remove_unused", "tasks_of"]
@@ -31,7 +31,7 @@ class Unused:
 
 def tasks_of(root: Path) -> list[str]:
     """The tasks that a store holds something of."""
-    return [folder.name for folder in _folders(root)]
+    return [folder.name for folder in folders(root)]
 
 
 def find_unused(
@@ -60,9 +60,9 @@ def find_unused(
     known = builds(root, task)
     needed = _needed(known, current, made_by, keep, older_than)
     found = []
-    for folder in _folders(root / task):
+    for folder in folders(root / task):
         asset = folder.name
-        there = {path.name: path for path in _folders(folder) if path.name not in RESERVED}
+        there = {path.name: path for path in folders(folder) if path.name not in RESERVED}
         entries = list(_entries(folder))
         for version, path in there.items():
             unknown = not any(build.asset == asset and build.data_version == version for build in known)
@@ -76,7 +76,7 @@ def find_unused(
         for kind, why in (("refused", "failed its checks long ago"), ("damaged", "damaged long ago")):
             found += [
                 Unused(task, asset, f"{kind}/{path.name}", why, size_of(path))
-                for path in _folders(folder / kind)
+                for path in folders(folder / kind)
                 if _written(path) < older_than
             ]
         found += [
@@ -153,9 +153,3 @@ def _time(created: str) -> datetime:
 
 def _written(path: Path) -> datetime:
     return datetime.fromtimestamp(path.stat().st_mtime, UTC)
-
-
-def _folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

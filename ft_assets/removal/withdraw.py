@@ -7,7 +7,7 @@ import getpass
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,17 +15,20 @@ from typing import Any
 
 from ft_assets.disk import flock, make_directory, room, sync
 from ft_assets.errors import UserError
-from ft_assets.lineage.graph import builds, upstream
+from ft_assets.lineage.graph import builds
+from ft_assets.lineage.usage import rows_held
 from ft_assets.paths import data_dir
-from ft_assets.removal.rows import ids_among, ids_of_file, is_named
+from ft_assets.removal.rows import is_named
 from ft_assets.sources.files import find_files, is_local
 from ft_assets.versions import file_sha256
 
 __all__ = [
     "Contains",
+    "Copy",
     "SourceFile",
     "contains",
     "kept_copies",
+    "meant_paths",
     "note",
     "put_away",
     "source_files",
@@ -41,6 +44,8 @@ class SourceFile:
     path: Path
     name: str
     """As its rows carry it."""
+    label: str
+    """Name of the source."""
     source: str
     """The path or pattern in the task's `sources`."""
     alone: bool
@@ -55,52 +60,58 @@ class Contains:
     data_version: str
     rows: Mapping[str, int]
     """By asset: of a model, the splits that it was made from."""
+    unknown: Mapping[str, str]
+    """By asset, why it cannot be told."""
 
     @property
     def total(self) -> int:
         return sum(self.rows.values())
 
 
-def source_files(task: str, sources: Sequence[str], base_of: Callable[[str], Path]) -> list[SourceFile]:
+@dataclass(frozen=True)
+class Copy:
+    """A withdrawn file."""
+
+    path: Path
+    name: str
+    """As its rows carry it."""
+    was: Path
+    """Where it lay."""
+
+
+def source_files(
+    task: str, sources: Sequence[tuple[str, str]], base_of: Callable[[str], Path]
+) -> list[SourceFile]:
     """The local files that a task reads now.
 
     Args:
         task: its name.
-        sources: paths and patterns of its sources.
+        sources: name, and path or pattern, of each of its sources.
         base_of: where a relative one starts.
     """
     found = []
-    for source in filter(is_local, sources):
+    for label, source in sources:
+        if not is_local(source):
+            continue
         try:
             files = find_files(source, base_of(source))
         except UserError:  # no file: then none of it can be withdrawn
             continue
-        found += [SourceFile(task, path, name, source, len(files) == 1) for path, name in files]
+        found += [SourceFile(task, path, name, label, source, len(files) == 1) for path, name in files]
     return found
 
 
-def contains(root: Path, task: str, current: Mapping[str, str], file: str) -> list[Contains]:
-    """Which current artifacts contain rows of a file, upstream first.
+def contains(root: Path, task: str, current: Mapping[str, str], source: str, file: str) -> list[Contains]:
+    """Which current artifacts contain rows of a file, upstream first, counted as the lineage counts them.
 
     Args:
         root: the store.
         task: the task.
         current: the current data version of each asset.
+        source: name of the file's source.
         file: the file's name as its rows carry it.
     """
     known = builds(root, task)
-    ids: dict[str, set[str]] = {}
-
-    def rows_in(asset: str, version: str) -> int:
-        mine = [build for build in known if (build.asset, build.data_version) == (asset, version)]
-        raw = {build for build in [*mine, *upstream(known, mine)] if build.asset == "raw_examples"}
-        for build in raw:
-            if build.data_version not in ids:
-                ids[build.data_version] = ids_of_file(build.path, file) if build.path.is_dir() else set()
-        folder = root / task / asset / version
-        wanted = set().union(*(ids[build.data_version] for build in raw))
-        return len(ids_among(folder, wanted)) if folder.is_dir() else 0
-
     made_from = {
         "checkpoint": ("train_split", "validation_split"),
         "baselines": ("train_split", "validation_split", "test_split"),
@@ -109,14 +120,29 @@ def contains(root: Path, task: str, current: Mapping[str, str], file: str) -> li
     found: list[Contains] = []
     for asset, version in current.items():
         if asset not in made_from:
-            counts = {asset: rows_in(asset, version)}
+            parts = {asset: version}
         else:
             inputs = next(
                 (build.inputs for build in known if (build.asset, build.data_version) == (asset, version)), {}
             )
-            counts = {name: rows_in(name, inputs[name]) for name in made_from[asset] if name in inputs}
-        found.append(Contains(asset, version, {name: rows for name, rows in counts.items() if rows}))
-    return [each for each in found if each.total]
+            parts = {name: inputs[name] for name in made_from[asset] if name in inputs}
+        rows, unknown = {}, {}
+        for name, part in parts.items():
+            if name == "base_model":
+                continue
+            try:
+                count = rows_held(known, name, part, (source, file))
+            except UserError as error:  # other contents than were published
+                unknown[name] = error.what
+            except (ValueError, OSError) as error:  # ArrowInvalid is a ValueError
+                unknown[name] = f"{task}/{name} {part} is damaged ({type(error).__name__})"
+            else:
+                if count is None:
+                    unknown[name] = f"{task}/{name} {part}, or what it was made from, is gone from the store"
+                elif count:
+                    rows[name] = count
+        found.append(Contains(asset, version, rows, unknown))
+    return [each for each in found if each.total or each.unknown]
 
 
 def withdrawn_dir(task: str) -> Path:
@@ -173,21 +199,32 @@ def note(task: str, entry: Mapping[str, Any]) -> None:
     sync(path.parent)
 
 
-def kept_copies(task: str, file: str) -> list[Path]:
-    """The withdrawn copies of a file, by its name as rows carry it, that still exist."""
+def kept_copies(task: str) -> list[Copy]:
+    """The withdrawn copies of a task's files that still exist.
+
+    Raises:
+        UserError: a note cannot be read.
+    """
     path = withdrawn_dir(task) / "withdrawn.jsonl"
     found = []
     for line in path.read_bytes().splitlines() if path.is_file() else ():
         try:
             entry = json.loads(line)
             copy = path.parent / Path(entry["kept_as"]).name
-            if entry["action"] == "withdrawn" and is_named(entry["file"], file) and copy.is_file():
-                found.append(copy)
+            if entry["action"] == "withdrawn" and copy.is_file():
+                found.append(Copy(copy, entry["file"], Path(entry["from"])))
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 "a note of what was withdrawn cannot be read", where=str(path), do="mend or delete that line"
             ) from error
     return found
+
+
+def meant_paths(paths: Collection[Path], given: str) -> set[Path]:
+    """Those of the paths that a person means: the very path, else all that end in it."""
+    exact = {Path(given).expanduser().absolute(), data_dir() / given, data_dir() / "incoming" / given}
+    found = {path for path in paths if path.absolute() in exact}
+    return found or {path for path in paths if is_named(path.as_posix(), given)}
 
 
 def _move(path: Path, target: Path) -> None:

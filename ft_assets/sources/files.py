@@ -35,7 +35,17 @@ def find_files(source: str, base: Path) -> list[tuple[Path, str]]:
     Raises:
         UserError: there is none, or it is a folder.
     """
-    path = local_path(source, base)
+    try:
+        return _find(source, local_path(source, base))
+    except OSError as error:
+        raise UserError(
+            f"source '{source}' cannot be read: {error.strerror}",
+            where=str(error.filename or local_path(source, base)),
+            do="check the folder's permissions, and that its disk is there",
+        ) from error
+
+
+def _find(source: str, path: Path) -> list[tuple[Path, str]]:
     if path.is_file():
         return [(path, path.name)]
     if path.is_dir():

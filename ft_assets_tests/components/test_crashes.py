@@ -1,6 +1,7 @@
 """Whatever ends a run in the middle leaves no process, no slot and nothing half-made, and the next run works."""
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -267,10 +268,22 @@ def test_a_run_that_is_cancelled_while_it_waits_for_another_one(
     assert "cancelled while it waited" in description(result)
 
 
-def test_a_step_that_is_left_early_holds_no_lock_and_no_staging(data: Path, tiny_bert_dir: Path) -> None:
+def test_a_step_that_is_left_early_holds_no_lock_and_no_staging(
+    trained: dg.DagsterInstance, data: Path, tiny_bert_dir: Path
+) -> None:
     """As when an interrupt comes between two events of the step."""
+
+    @dg.job
+    def left_early() -> None: ...
+
     store = ArtifactStore(data / "store")
+    run = trained.create_run_for_job(left_early)
     context = types.SimpleNamespace(
+        instance=trained,
+        run=run,
+        run_id=run.run_id,
+        log=logging.getLogger("left_early"),
+        op_execution_context=types.SimpleNamespace(op_config={"force": False}),
         resources=types.SimpleNamespace(artifact_store=types.SimpleNamespace(open=lambda: store)),
         job_def=types.SimpleNamespace(asset_layer=types.SimpleNamespace(selected_asset_keys=())),
     )

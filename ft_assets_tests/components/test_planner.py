@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from safetensors.torch import load_file, save_file
 
-from ft_assets.components.planner import MOST_DEATHS
+from ft_assets.components.attempts import MOST_DEATHS
 from ft_assets_tests.chain import Chain, texts
 from ft_assets_tests.flow import Flow, names
 from ft_assets_tests.tickets import LABELS, task, ticket, tickets, write_csv
@@ -267,6 +267,40 @@ def test_why_an_asset_waits_stands_on_its_page_once_for_each_reason(
     _, told = flow.look()
     assert "asset_3 waits: policy.retrain is manual: run it by hand" in told
     assert "policy.retrain is manual" in flow.look()[1]
+
+
+def test_what_was_made_in_the_end_is_not_held_when_it_is_wanted_again(flow: Flow, chain: Chain) -> None:
+    """A change, cancelled; made by hand; another change, and back to the first one."""
+    write(chain.file, "b")
+    [request], _ = flow.look()
+    killed(flow, request, "cancelled")
+    job = flow.definitions.resolve_implicit_global_asset_job_def()
+    job.execute_in_process(
+        instance=flow.instance, asset_selection=[dg.AssetKey(["tickets", name]) for name in chain.names]
+    )
+    for text in ("c", "b"):
+        write(chain.file, text)
+        flow.settle()
+        assert texts(flow.instance, chain) == chain.expected()
+
+
+def test_a_file_that_has_gone_is_told_and_the_last_version_stays(flow: Flow, chain: Chain) -> None:
+    chain.file.unlink()
+    requests, told = flow.look()
+    assert requests == [] and "asset_0 waits: source.txt cannot be read" in told
+
+
+def test_an_input_that_cannot_be_loaded_is_one_attempt(
+    flow: Flow, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain.settings["asset_3"] = "new"
+    flow.use(chain)
+    [request], _ = flow.look()
+    [damaged] = (Path(os.environ["FT_DATA_DIR"]) / "store" / "tickets" / "asset_2").glob("*/text.txt")
+    damaged.write_text("something else")
+    assert not flow.carry_out(request).success
+    assert flow.settle()[0] == ["asset_2"]  # it was set aside, and is made anew
+    assert "asset_3 waits: the same failed in run" in flow.look()[1]
 
 
 # --- the tickets task -------------------------------------------------------------------------------------------

@@ -127,3 +127,21 @@ def test_a_reason_is_told_once_at_the_root():
     assert found.run == ("raw", "clean", "split") and found.reasons == [
         "raw: what its sources hold has changed"
     ]
+
+
+def test_assets_of_one_step_wait_together():
+    """What fails for one of them fails for all: none of them is published without the others."""
+    one, other = (
+        Asset(name, "data", CODE, ("raw",), Recorded(name, "old-config", {"raw": "raw-1"}), step="both")
+        for name in ("one", "other")
+    )
+    found = plan(
+        [chain()[0], one, other],
+        failed=lambda asset, wants: "the same failed" if asset == "other" else None,
+    )
+    assert found.run == () and found.held == {"one": "the same failed", "other": "the same failed"}
+
+
+def test_sources_that_cannot_be_looked_at_are_told_though_nothing_is_known_to_be_due():
+    found = plan(chain(raw={"sources": None, "unready": "no file matches 'x'"}))
+    assert found.run == () and found.due == {} and found.waiting == {"raw": "no file matches 'x'"}

@@ -24,7 +24,11 @@ def write(path, text, when):
 
 
 def look(tmp_path, path, now=NOW):
-    return FileWatch(tmp_path / "memory.sqlite", now).sha256(path)
+    watch = FileWatch(tmp_path / "memory.sqlite", now)
+    try:
+        return watch.sha256(path)
+    finally:
+        watch.save()
 
 
 def test_a_file_is_known_by_its_content(tmp_path, file):

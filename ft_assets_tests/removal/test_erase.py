@@ -1,6 +1,7 @@
 """Rows are erased from everything that is below the data directory, and stay out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -294,3 +295,20 @@ def test_a_task_without_erased_rows_keeps_its_build_key(
     assert event.metadata["reused"].value
     artifact = ArtifactStore(store_dir()).open("tickets", "raw_examples", current(instance)["raw_examples"])
     assert suppressed.IDENTITY not in artifact.inputs
+
+
+def test_a_file_of_the_same_name_in_another_task_stays(
+    instance: dg.DagsterInstance, incoming: Path, made: Task, tiny_bert_dir: Path
+) -> None:
+    other = Task("other", task(tiny_bert_dir, sources=[{"path": "incoming/other/*.csv"}]).config, made.folder)
+    shutil.copytree(store_dir() / "tickets", store_dir() / "other")
+    shutil.copytree(incoming, incoming.parent / "other")
+    tasks, before = {"tickets": made, "other": other}, published(store_dir())
+    with pytest.raises(UserError, match=r"several tasks(.|\n)*other, tickets"):
+        erase_rows(instance, tasks, file="b.csv", yes=True)
+    with pytest.raises(UserError, match="no row of file"):
+        erase_rows(instance, tasks, file="incoming/elsewhere/b.csv", yes=True)
+    assert published(store_dir()) == before
+    erase_rows(instance, tasks, file="incoming/tickets/b.csv", yes=True)
+    assert len(suppressed.read("tickets")) == 12 and suppressed.read("other") == frozenset()
+    assert {path.split("/")[1] for path in where_it_stands(ticket("billing", 900)["body"])} == {"other"}

@@ -224,3 +224,17 @@ def test_two_removals_do_not_meet(instance: dg.DagsterInstance, monkeypatch: pyt
         Removal.begin(store_dir()),
     ):
         raise AssertionError("two at once")
+
+
+def test_staging_that_is_in_use_is_not_counted_as_freed(project_data: Path) -> None:
+    with (
+        ArtifactStore(store_dir()).staging("task", "asset") as staging,
+        Removal.begin(store_dir()) as removal,
+    ):
+        path = staging.write_text("notes.txt", "live")
+        left = store_dir() / ".staging" / "task.asset.0123"
+        left.mkdir()
+        left.with_name(f"{left.name}.lock").touch()
+        (left / "notes.txt").write_text("left behind")
+        assert removal.tidy() == len("left behind")
+        assert path.is_file() and not left.exists()

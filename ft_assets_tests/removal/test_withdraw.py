@@ -14,9 +14,10 @@ from ft_assets.commands.removing import withdraw_file
 from ft_assets.components.stage import Task
 from ft_assets.errors import UserError
 from ft_assets.paths import data_dir
+from ft_assets.removal.withdraw import contains
 from ft_assets_tests.flow import Flow
 from ft_assets_tests.runs import current
-from ft_assets_tests.tickets import task
+from ft_assets_tests.tickets import ASSETS, materialize, task, tickets, write_csv
 
 
 def old(folder: Path) -> None:
@@ -138,3 +139,43 @@ def test_two_files_of_a_name_need_their_path(
         withdraw_file(instance, {"tickets": made}, "a.csv")
     withdraw_file(instance, {"tickets": made}, "other/a.csv")
     assert not other.exists() and (incoming / "a.csv").is_file()
+
+
+def test_rows_that_were_merged_into_those_of_another_file_count_as_in_the_lineage(
+    instance: dg.DagsterInstance, made: Task, incoming: Path
+) -> None:
+    write_csv(incoming / "b.csv", tickets(12))  # as they stand in a.csv
+    materialize(instance, made, *ASSETS[:6])
+    found = contains(data_dir() / "store", "tickets", current(instance), "default", "b.csv")
+    told = {each.asset: each.total for each in found}
+    splits = split_rows(instance, "b.csv")
+    assert sum(splits.values()) == 12
+    assert {name: told.get(name, 0) for name in splits} == splits
+    assert told["raw_examples"] == told["cleaned_examples"] == 12
+
+
+def test_at_a_url_the_file_is_withdrawn_though_nothing_tells_what_contains_it(
+    instance: dg.DagsterInstance,
+    made: Task,
+    incoming: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("FT_STORE", "memory://elsewhere")
+    withdraw_file(instance, {"tickets": made}, "b.csv")
+    assert "cannot be told, the store lies at a URL" in capsys.readouterr().out
+    assert not (incoming / "b.csv").exists()
+    with pytest.raises(UserError, match=r"did you mean 'a\.csv'"):
+        withdraw_file(instance, {"tickets": made}, "aa.csv")
+
+
+def test_a_damaged_table_is_told_and_the_others_are_counted(
+    instance: dg.DagsterInstance, made: Task, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = data_dir() / "store" / "tickets" / "train_split" / current(instance)["train_split"]
+    damaged = place / "examples.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    withdraw_file(instance, {"tickets": made}, "b.csv", dry_run=True)
+    told = capsys.readouterr().out
+    assert f"cannot be told: tickets/train_split {place.name} is damaged" in told
+    assert "12 in raw_examples" in told
