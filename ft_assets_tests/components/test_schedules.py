@@ -15,6 +15,7 @@ from ft_assets.components.fine_tuning_task import FineTuningTask
 from ft_assets.components.jobs import jobs_of
 from ft_assets.components.schedules import build_schedule
 from ft_assets.components.stage import Task
+from ft_assets.components.tags import TRAINED_TAG
 from ft_assets.data.splits import split_of
 from ft_assets.errors import UserError
 from ft_assets.paths import data_dir
@@ -200,8 +201,8 @@ def test_the_day_of_max_per_day_is_that_of_the_time_zone(
 ) -> None:
     made = scheduled(tiny_bert_dir, OTHER_RATE, timezone="Europe/Berlin", max_per_day=1)
     created = datetime(*trained_at, tzinfo=BERLIN).astimezone(UTC)
-    ended = {"status": dg.DagsterRunStatus.SUCCESS, "tags": {"ft_assets/trained": "tickets"}}
-    in_flight(trained, "tickets", created, **ended)
+    run = in_flight(trained, "tickets", created, status=dg.DagsterRunStatus.SUCCESS)
+    trained.add_run_tags(run.run_id, {f"{TRAINED_TAG}.tickets": run.run_id})
     found = tick(trained, made, datetime(*at, tzinfo=BERLIN))
     if goes:
         assert "checkpoint" in assets(found)
