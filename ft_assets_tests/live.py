@@ -25,7 +25,8 @@ __all__ = ["LiveSystem"]
 
 ROLES = {
     "worker": "ft_assets.worker",
-    "run": "execute_run",
+    # The code server spawns a process for each run.
+    "run": "multiprocessing.spawn",
     "daemon": "dagster-daemon",
     "code server": "grpc",
 }
