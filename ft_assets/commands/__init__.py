@@ -1,7 +1,8 @@
-"""Further commands of `python -m ft_assets`, one module a group. A module's `add_parser` adds its commands, and sets
-the `handler` of each: it takes the parsed arguments and gives the exit status, None for 0.
+"""Further commands of `python -m ft_assets`, one module a command, or two that tell of the same.
 
-The modules are imported at every call of a command: what a handler needs, it imports itself.
+A module's `add_parser` adds its commands, and sets the `handler` of each: it takes the parsed arguments and gives the
+exit status, None for 0. The modules are imported at every call of a command: what a handler needs, it
+imports itself.
 """
 
 from importlib import import_module
@@ -9,7 +10,7 @@ from typing import Any
 
 __all__ = ["add_parsers"]
 
-MODULES = ("lineage", "removing")
+MODULES = ("lineage", "withdraw", "gc", "erase")
 
 
 def add_parsers(commands: Any) -> None:

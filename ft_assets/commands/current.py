@@ -15,13 +15,11 @@ def current_versions(builds: Collection[Build]) -> dict[str, dict[str, str]] | N
         return None
     import dagster as dg
 
-    keys = [dg.AssetKey(list(place)) for place in sorted({(build.task, build.asset) for build in builds})]
-    found: dict[str, dict[str, str]] = {}
+    from ft_assets.components import recorded
+
+    assets: dict[str, set[str]] = {}
+    for build in builds:
+        assets.setdefault(build.task, set()).add(build.asset)
     with dg.DagsterInstance.get() as instance:
-        for record in instance.get_asset_records(keys):
-            event = record.asset_entry.last_materialization
-            version = event and (event.tags or {}).get("dagster/data_version")
-            if version:
-                task, asset = record.asset_entry.asset_key.path
-                found.setdefault(task, {})[asset] = version
-    return found
+        found = {task: recorded.current_versions(instance, task, names) for task, names in assets.items()}
+    return {task: versions for task, versions in found.items() if versions}

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ft_assets.artifacts import ArtifactStore, Removal
-from ft_assets.commands.removing import erase_rows
+from ft_assets.commands.erase import erase_rows
 from ft_assets.components.stage import Task
 from ft_assets.disk import flock
 from ft_assets.errors import UserError
@@ -124,7 +124,7 @@ def test_a_test_row_takes_the_report_but_not_the_checkpoint(
 def test_a_file_with_its_withdrawn_copy_is_erased(
     instance: dg.DagsterInstance, incoming: Path, made: Task
 ) -> None:
-    from ft_assets.commands.removing import withdraw_file
+    from ft_assets.commands.withdraw import withdraw_file
 
     texts = [ticket("billing", number)["body"] for number in range(900, 912)]
     withdraw_file(instance, {"tickets": made}, "b.csv")

@@ -11,7 +11,7 @@ import pytest
 
 from ft_assets.artifacts import ArtifactStore, Removal
 from ft_assets.cli import main
-from ft_assets.commands.removing import collect_garbage
+from ft_assets.commands.gc import collect_garbage
 from ft_assets.components.stage import Task
 from ft_assets.disk import flock
 from ft_assets.errors import UserError

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from ft_assets.artifacts import ArtifactStore
-from ft_assets.commands.removing import withdraw_file
+from ft_assets.commands.withdraw import withdraw_file
 from ft_assets.components.stage import Task
 from ft_assets.errors import UserError
 from ft_assets.paths import data_dir

@@ -1,0 +1,97 @@
+"""`gc`: what nothing refers to, out of the store."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ft_assets.commands.shared import assets_in, local_store_for, open_instance, size_text
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+__all__ = ["add_parser", "collect_garbage"]
+
+KEEP_VERSIONS = 2
+KEEP_DAYS = 30.0
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    command = commands.add_parser("gc", help="remove artifacts that nothing refers to")
+    command.add_argument(
+        "--keep", type=_at_least(int, 1), default=KEEP_VERSIONS, metavar="N", help="versions of each asset"
+    )
+    command.add_argument(
+        "--keep-days",
+        type=_at_least(float, 0),
+        default=KEEP_DAYS,
+        metavar="D",
+        help="and all that is younger",
+    )
+    command.add_argument("--dry-run", action="store_true", help="only say what would go")
+    command.set_defaults(handler=_gc)
+
+
+def _gc(given: argparse.Namespace) -> None:
+    with open_instance() as instance:
+        collect_garbage(instance, keep=given.keep, keep_days=given.keep_days, dry_run=given.dry_run)
+
+
+def collect_garbage(
+    instance: dg.DagsterInstance,
+    *,
+    keep: int = KEEP_VERSIONS,
+    keep_days: float = KEEP_DAYS,
+    dry_run: bool = False,
+) -> int:
+    """Remove what nothing needs; gives the bytes freed (of a dry run: that would be).
+
+    A task that a run is using, or that this instance knows nothing of, is left alone.
+    """
+    from ft_assets.artifacts import Removal
+    from ft_assets.components.recorded import current_builds, current_versions, tasks_under_way
+    from ft_assets.removal.unused import find_unused, remove_unused, tasks_of
+
+    root = local_store_for("gc removes")
+    if not root.is_dir():
+        print(f"there is no store at {root} yet")
+        return 0
+    older_than = datetime.now(UTC) - timedelta(days=keep_days)
+    freed = 0
+    with Removal.begin(root) as removal:
+        names = tasks_of(root)
+        busy = tasks_under_way(instance, names)
+        building = removal.builders()
+        if not dry_run:
+            freed += removal.tidy()
+        for task in names:
+            current = current_versions(instance, task, assets_in(root, task))
+            if task in busy or task in building:
+                by = f"run {busy[task][:8]}" if task in busy else "a process that builds it"
+                print(f"{task}: left alone, {by} is using it")
+                continue
+            if not current:
+                print(f"{task}: left alone, this Dagster instance has no record of it (see DAGSTER_HOME)")
+                continue
+            keys = current_builds(instance, task, list(current))
+            unused = find_unused(root, task, current, keys, keep=keep, older_than=older_than)
+            for each in unused:
+                print(f"{task}/{each.asset}/{each.name}: {each.why} ({size_text(each.size)})")
+            freed += sum(each.size for each in unused) if dry_run else remove_unused(removal, unused)
+    print(
+        f"{size_text(freed)} would be freed; nothing was changed" if dry_run else f"{size_text(freed)} freed"
+    )
+    return freed
+
+
+def _at_least(kind: Callable[[str], Any], least: float) -> Callable[[str], Any]:
+    def number(text: str) -> Any:
+        value = kind(text)
+        if not least <= value < 1e6:
+            raise argparse.ArgumentTypeError(f"{text} is not {least} or more")
+        return value
+
+    return number
