@@ -132,15 +132,20 @@ def _python(code: str, folder: Path) -> tuple[float, str]:
     return time.perf_counter() - started, done.stdout
 
 
+def _shares(number: int) -> list[tuple[int, int]]:
+    """From 0 to `number` in as many parts as there are cores, each with its first and the one after its last."""
+    parts = os.cpu_count() or 1
+    return list(itertools.pairwise(round(number * place / parts) for place in range(parts + 1)))
+
+
 # --- random interleavings ---
 
 
 def measure_interleavings(number: int) -> list[Bar]:
     """Each process works through its share on an instance in memory; what it finds does not depend on the others."""
-    shares = os.cpu_count() or 1
-    bounds = [round(number * place / shares) for place in range(shares + 1)]
-    with multiprocessing.get_context("spawn").Pool(shares) as pool:
-        found = pool.starmap(_interleave, list(itertools.pairwise(bounds)))
+    shares = _shares(number)
+    with multiprocessing.get_context("spawn").Pool(len(shares)) as pool:
+        found = pool.starmap(_interleave, shares)
     runs, stale, uncaused = (sum(share[place] for share in found) for place in range(3))
     stories = [story for share in found for story in share[3]]
     for story in stories:
@@ -223,11 +228,31 @@ def _started(instance: dg.DagsterInstance, before: set[str]) -> float | None:
 
 
 def measure_kills(number: int) -> list[Bar]:
-    """One `kill -9` after each new file, of a process of random role at a random instant; then it must come to rest."""
-    recovered, slots, orphans, damage, killed, waits = 0, 0, 0, [], 0, []
-    draw = random.Random(0)
+    """One `kill -9` after each new file, of a process of random role at a random instant; then it must come to rest.
+
+    As many systems as cores go side by side, since most of the time is waiting for the next look of a daemon.
+    """
+    shares = _shares(number)
+    with multiprocessing.get_context("spawn").Pool(len(shares)) as pool:
+        found = pool.starmap(_kill, shares)
+    kills, recovered, damaged, orphans, slots = (sum(share[place] for share in found) for place in range(5))
+    waits = [wait for share in found for wait in share[5]]
+    print(f"kills: current after {statistics.median(waits):.0f} s (median), {max(waits):.0f} s at most")
+    return [
+        Bar(f"kills: recoveries, of {kills}", recovered, kills, True),
+        Bar("kills: damaged artifacts", damaged, 0, False),
+        Bar("kills: orphan processes", orphans, 0, False),
+        Bar("kills: held slots", slots, 0, False),
+    ]
+
+
+def _kill(first: int, last: int) -> tuple[int, int, int, int, int, list[float]]:
+    """Kills, recoveries, damaged artifacts, orphans, held slots, and seconds until all was current again."""
+    killed = recovered = orphans = slots = 0
+    waits = []
+    draw = random.Random(first)
     with live_system() as (system, instance):
-        while killed < number:
+        while killed < last - first:
             system.drop()
             role = draw.choice(["run", "worker", "daemon", "code server"])
             deadline, after = time.monotonic() + 90, draw.uniform(0, 12)
@@ -246,17 +271,12 @@ def measure_kills(number: int) -> list[Bar]:
             slots += system.slots_held(instance)
             time.sleep(1)
             orphans += len(system.workers())
-            damage = system.damage()
             print(
                 f"kills: {role}, {after:.1f} s after the start of the run: current after {waits[-1]:.0f} s",
                 flush=True,
             )
-    return [
-        Bar(f"kills: recoveries, of {number}", recovered, killed, True),
-        Bar("kills: damaged artifacts", len(damage), 0, False),
-        Bar("kills: orphan processes", orphans, 0, False),
-        Bar("kills: held slots", slots, 0, False),
-    ]
+        damaged = len(system.damage())
+    return killed, recovered, damaged, orphans, slots, waits
 
 
 def _wait_for_a_run(instance: dg.DagsterInstance, deadline: float) -> None:
