@@ -39,6 +39,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a twentieth of it")
+    parser.add_argument("--kills", type=int, metavar="N", help="how many processes to kill (100)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts only")
     given = parser.parse_args()
     bars: list[Bar] = []
@@ -49,7 +50,7 @@ def main() -> None:
     if "files" in given.only:
         bars += measure_files(3 if given.quick else 10)
     if "kills" in given.only:
-        bars += measure_kills(5 if given.quick else 100)
+        bars += measure_kills(given.kills or (5 if given.quick else 100))
     show(bars)
 
 
@@ -248,7 +249,7 @@ def measure_kills(number: int) -> list[Bar]:
 
 def _kill(first: int, last: int) -> tuple[int, int, int, int, int, list[float]]:
     """Kills, recoveries, damaged artifacts, orphans, held slots, and seconds until all was current again."""
-    killed = recovered = orphans = slots = 0
+    killed = recovered = damaged = orphans = slots = 0
     waits = []
     draw = random.Random(first)
     with live_system() as (system, instance):
@@ -271,11 +272,12 @@ def _kill(first: int, last: int) -> tuple[int, int, int, int, int, list[float]]:
             slots += system.slots_held(instance)
             time.sleep(1)
             orphans += len(system.workers())
+            damaged = len(system.damage())
             print(
-                f"kills: {role}, {after:.1f} s after the start of the run: current after {waits[-1]:.0f} s",
+                f"kills: {role}, {after:.1f} s after the start of the run: current after {waits[-1]:.0f} s; so far "
+                f"{recovered} of {killed} recovered, {damaged} damaged, {orphans} orphans, {slots} slots held",
                 flush=True,
             )
-        damaged = len(system.damage())
     return killed, recovered, damaged, orphans, slots, waits
 
 
