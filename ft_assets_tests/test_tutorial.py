@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def test_the_users_yaml_has_at_most_15_lines(walk: Walk) -> None:
 
 
 def test_new_test_rows_gave_a_new_report_and_no_new_model(walk: Walk) -> None:
-    with dg.DagsterInstance.from_config(str(walk.checkout / "data" / "dagster")) as instance:
+    with instance_of(walk) as instance:
         assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.SUCCESS] * 2
         last = {asset: latest(instance, asset) for asset in ASSETS}
     assert {asset for asset, seen in last.items() if seen["reused"]} == {"base_model", "checkpoint"}
@@ -150,10 +151,20 @@ def test_new_test_rows_gave_a_new_report_and_no_new_model(walk: Walk) -> None:
 def test_the_failing_check_fails_as_its_page_says_and_is_mended_by_its_command(walk: Walk) -> None:
     after = Walk(walk.checkout, walk.state).follow(DOCS / "failing-check.md")
     after.compare()
-    with dg.DagsterInstance.from_config(str(walk.checkout / "data" / "dagster")) as instance:
+    with instance_of(walk) as instance:
         states = [run.status for run in instance.get_runs(limit=2)]
         assert states == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
         assert all(latest(instance, asset)["reused"] for asset in ASSETS)
+
+
+@contextmanager
+def instance_of(walk: Walk) -> Iterator[dg.DagsterInstance]:
+    """The instance that the walk's commands have used: its event log lies where DAGSTER_HOME says."""
+    home = walk.checkout / "data" / "dagster"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
+        with dg.DagsterInstance.get() as instance:
+            yield instance
 
 
 def latest(instance: dg.DagsterInstance, asset: str) -> dict[str, Any]:

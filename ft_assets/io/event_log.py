@@ -8,9 +8,10 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from ft_assets.errors import UserError
 
@@ -21,11 +22,14 @@ MOST_ENGINES = 8
 
 
 class EventLog(SqliteEventLogStorage):
-    """The event log of Dagster, with one SQLAlchemy engine and connection kept for each database file in use.
+    """The event log of Dagster, with one SQLAlchemy engine kept for each database file in use.
 
     Dagster makes a new engine for every event (up to three for the result of a check), which then compiles each
     statement anew; and as the last connection closes, SQLite moves its write-ahead log into the database. Together that
-    is more than half of what an event costs, and a task has over eighty checks with two events each.
+    is about half of what an event costs, and a task has over eighty checks with two events each.
+
+    The file of all assets keeps its connection, too. That of a run does not: the UI follows a run by looking at
+    whether its file is modified, which happens as a connection closes.
 
     It overrides a private method, hence the narrow pin of dagster; a test holds that each reads what the other wrote.
     """
@@ -40,7 +44,11 @@ class EventLog(SqliteEventLogStorage):
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "EventLog":
-        """Without a `base_dir` it lies where Dagster's own does: `history/runs` in the instance's folder."""
+        """Without a `base_dir` it lies where Dagster's own does: `history/runs` in the instance's folder.
+
+        That folder is the one in DAGSTER_HOME; Dagster does not say which it is, so `DagsterInstance.from_config` of
+        another folder needs a `base_dir`.
+        """
         folder = config_value.get("base_dir")
         if folder is None:
             home = os.environ.get("DAGSTER_HOME")
@@ -69,8 +77,7 @@ class EventLog(SqliteEventLogStorage):
     def _new_engine(self, shard: str) -> Engine:
         return create_engine(
             self.conn_string_for_shard(shard),
-            poolclass=QueuePool,
-            pool_size=1,
+            poolclass=QueuePool if shard == INDEX_SHARD_NAME else NullPool,
             # The lock lets one thread at a time use it, whichever that is.
             connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
         )

@@ -10,6 +10,7 @@ from dagster._core.storage.event_log import SqliteEventLogStorage
 
 from ft_assets.errors import UserError
 from ft_assets.io.event_log import MOST_ENGINES, EventLog
+from ft_assets_tests.runs import eventually
 
 PROJECT = Path(__file__).parents[2]
 
@@ -57,7 +58,7 @@ def test_what_dagsters_own_log_wrote_before_is_read(tmp_path: Path, monkeypatch:
         assert now.get_latest_materialization_event(dg.AssetKey("made")).run_id == run
 
 
-def test_another_process_of_the_same_instance_sees_each_event_at_once(
+def test_a_second_log_over_the_same_files_sees_each_event_at_once(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     other = EventLog(str(tmp_path / "history" / "runs"))
@@ -67,6 +68,18 @@ def test_another_process_of_the_same_instance_sees_each_event_at_once(
         [record] = other.get_asset_records([dg.AssetKey("made")])
         assert record.asset_entry.last_run_id == run
     other.dispose()
+
+
+def test_the_ui_sees_a_run_as_it_goes_on(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    run = dg.materialize([made], instance=instance)
+    webserver, seen = EventLog(str(tmp_path / "history" / "runs")), []
+    last = webserver.get_records_for_run(run.run_id).cursor
+    webserver.watch(run.run_id, last, lambda entry, cursor: seen.append(entry.message))
+    try:
+        instance.report_engine_event("it goes on", run.dagster_run)
+        eventually(lambda: "it goes on" in seen)
+    finally:
+        webserver.dispose()
 
 
 def test_few_connections_stay_open_however_many_runs_are_read(
