@@ -23,9 +23,9 @@ __all__ = [
 _SECONDS = 60  # what is waited for takes some seconds; a busy machine may take ten times as long
 
 
-def eventually(condition: Callable[[], Any]) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = _SECONDS) -> Any:
     """What the condition gives as soon as that is true."""
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
