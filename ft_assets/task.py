@@ -22,7 +22,7 @@ from ft_assets.data.config import (
 )
 from ft_assets.evaluation.config import EvaluationConfig
 from ft_assets.planning.config import PolicyConfig
-from ft_assets.training.config import TrainingConfig
+from ft_assets.training.config import CostConfig, TrainingConfig
 
 __all__ = ["TaskConfig", "task_types"]
 
@@ -65,6 +65,8 @@ class TaskConfig(StrictModel):
     """Limits of the data checks that are a matter of taste."""
     training: TrainingConfig = TrainingConfig()
     """Method, learning rate, epochs and all else that the trainer is told."""
+    cost: CostConfig = CostConfig()
+    """What an hour of the machine that trains costs."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Baselines, intervals and the title of the report."""
     policy: PolicyConfig = PolicyConfig()

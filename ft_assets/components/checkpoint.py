@@ -33,6 +33,7 @@ MEASURED = (
     "seconds",
     "examples_per_second",
     "tokens_per_second",
+    "model_flop_utilisation",
     "trainable_parameters",
     "parameters",
     "device_name",
@@ -144,9 +145,28 @@ def _describe(task: Task, artifact: Artifact) -> dict[str, Any]:
         # Longer than the model's window: cut, and said so.
         **{f"{split}_rows_truncated": rows for split, rows in result["truncated"].items()},
         "peak_memory_megabytes": round(result["peak_memory_bytes"] / 1e6, 1),
+        **_price(task, result),
+        "utilisation_made_of": _utilisation(result),
         "lineage": metadata.lineage_link(artifact),
         **_made_of(artifact),
     }
+
+
+def _price(task: Task, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the machine's time cost, by the rate that holds now."""
+    cost = task.config.cost
+    price = cost.price(result["work_seconds"])
+    return {} if price is None else {f"price_{cost.currency.lower()}": metadata.rounded(price)}
+
+
+def _utilisation(result: Mapping[str, Any]) -> dg.MetadataValue:
+    """What model FLOP utilisation is the ratio of."""
+    terms = {
+        "model FLOPs per second": f"{result['flops_per_second'] / 1e12:.4g} TFLOP/s",
+        "model FLOPs": result["flops_formula"],
+        "peak of the device": f"{result['peak_flops_per_second'] / 1e12:.4g} TFLOP/s ({result['peak_basis']})",
+    }
+    return metadata.rows_table([{"what": name, "value": value} for name, value in terms.items()])
 
 
 def _made_of(artifact: Artifact) -> dict[str, Any]:

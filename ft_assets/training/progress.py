@@ -29,6 +29,7 @@ class _Sums:
     rows: int = 0
     seconds: float = 0.0
     tokens: float = 0.0
+    squared_lengths: float = 0.0
     loss: float = 0.0
 
     def add(self, other: _Sums) -> None:
@@ -54,6 +55,7 @@ class Meter:
     def __post_init__(self) -> None:
         self._loss = torch.zeros((), dtype=torch.float32, device=self.device)
         self._tokens = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._squared_lengths = torch.zeros((), dtype=torch.int64, device=self.device)
         self._grad_norm: torch.Tensor | float = 0.0
         self._fresh = _Sums()  # since the last reading of the device
         self._message = _Sums()
@@ -67,7 +69,9 @@ class Meter:
     def add_batch(self, loss: torch.Tensor, mask: torch.Tensor) -> None:
         """Count one batch: its loss and its attention mask of shape (rows, length)."""
         self._loss += loss.detach()
-        self._tokens += mask.sum()
+        lengths = mask.sum(-1)
+        self._tokens += lengths.sum()
+        self._squared_lengths += lengths.square().sum()
         self._fresh.rows += len(mask)
         self._fresh.steps += 1
 
@@ -129,15 +133,18 @@ class Meter:
             "tokens_per_second": self._total.tokens / seconds,
             "examples_seen": self._total.rows,
             "tokens_seen": int(self._total.tokens),
+            "squared_lengths_seen": int(self._total.squared_lengths),
         }
 
     def _read(self) -> None:
         now = time.perf_counter()
         fresh = self._fresh
         fresh.loss, fresh.tokens = self._loss.item(), float(self._tokens.item())
+        fresh.squared_lengths = float(self._squared_lengths.item())
         fresh.seconds = now - self._last_read - self._paused
         self._loss.zero_()
         self._tokens.zero_()
+        self._squared_lengths.zero_()
         for sums in (self._message, self._point, self._total):
             sums.add(fresh)
         self._fresh, self._last_read, self._paused = _Sums(), now, 0.0

@@ -19,6 +19,7 @@ from ft_assets.training.batches import PadBatch
 from ft_assets.training.best import BestWeights
 from ft_assets.training.checkpoint import load_base, load_tokenizer, save_checkpoint
 from ft_assets.training.config import TrainingConfig
+from ft_assets.training.flops import FORMULA, TrainingFlops, peak_of, training_flops
 from ft_assets.training.guards import FiniteGuard, require_finite_weights
 from ft_assets.training.hardware import Hardware, choose_hardware, peak_memory
 from ft_assets.training.methods import prepare
@@ -65,7 +66,7 @@ def train_classifier(
     loaded = _load(base_model, train, validation, labels, config)
     _report_truncation(report, loaded)
     model, train_rows, validation_rows = loaded.model, loaded.train, loaded.validation
-    parameters = list(model.parameters())
+    parameters, flops = list(model.parameters()), training_flops(model)
 
     steps = max(1, math.ceil(config.epochs * math.ceil(len(train_rows) / config.batch_size)))
     evaluations = 0
@@ -111,8 +112,10 @@ def train_classifier(
         window=loaded.window,
         base_model=base_model_name,
     )
+    totals = meter.totals()
     return {
-        **meter.totals(),
+        **totals,
+        **_utilisation(totals, flops, hardware),
         "method": config.method,
         "learning_rate": config.effective_learning_rate(),
         "seed": config.seed,
@@ -142,6 +145,20 @@ def train_classifier(
         },
         "libraries": {name: version(name) for name in _LIBRARIES},
         "history": meter.history,
+    }
+
+
+def _utilisation(totals: dict[str, Any], flops: TrainingFlops, hardware: Hardware) -> dict[str, Any]:
+    """Model FLOP utilisation of the training, evaluations left out, with what it is made of."""
+    computed = flops.of(totals["tokens_seen"], totals["squared_lengths_seen"])
+    speed, peak = computed / max(totals["train_seconds"], 1e-9), peak_of(hardware)
+    return {
+        "model_flops": computed,
+        "flops_per_second": speed,
+        "model_flop_utilisation": speed / peak.flops_per_second,
+        "peak_flops_per_second": peak.flops_per_second,
+        "peak_basis": peak.basis,
+        "flops_formula": FORMULA,
     }
 
 

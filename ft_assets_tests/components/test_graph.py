@@ -152,6 +152,19 @@ def test_another_report_title_trains_nothing(trained: dg.DagsterInstance, tiny_b
     }
 
 
+def test_a_price_is_shown_without_training_again(trained: dg.DagsterInstance, tiny_bert_dir: Path) -> None:
+    def shown(made: Task) -> dict[str, dg.MetadataValue]:
+        event = by_asset(materialize(trained, made, "checkpoint"))["checkpoint"]
+        assert event.metadata["reused"].value is True
+        return dict(event.metadata)
+
+    assert not [name for name in shown(task(tiny_bert_dir)) if name.startswith("price")]
+    found = shown(task(tiny_bert_dir, cost={"price_per_hour": 3600, "currency": "CHF"}))
+    # One a second: the price is the worker's seconds, of which training is a part.
+    assert found["price_chf"].value >= found["seconds"].value > 0
+    assert found["model_flop_utilisation"].value > 0
+
+
 def test_a_row_that_lands_in_test_does_not_train_again(
     trained: dg.DagsterInstance, tiny_bert_dir: Path
 ) -> None:

@@ -114,6 +114,17 @@ def test_the_adapter_on_the_base_model_gives_the_logits_of_the_merged_model(lora
     )
 
 
+def test_utilisation_is_what_was_computed_of_what_could_have_been(lora):
+    _, result, _ = lora
+    seconds = result["train_seconds"]
+    assert result["flops_per_second"] == pytest.approx(result["model_flops"] / seconds)
+    assert result["model_flop_utilisation"] == pytest.approx(
+        result["flops_per_second"] / result["peak_flops_per_second"]
+    )
+    # Rows differ in length, so their squares sum up to more than those of rows of the mean length.
+    assert result["squared_lengths_seen"] > result["tokens_seen"] ** 2 / result["examples_seen"]
+
+
 def test_a_checkpoint_has_the_files_of_the_hub_and_no_others(lora, train):
     plain = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     adapter = {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
