@@ -132,7 +132,7 @@ class TrainingConfig(StrictModel):
 class CostConfig(StrictModel):
     """What the machine costs. It changes no artifact: another price retrains nothing, and shows in the next run."""
 
-    price_per_hour: float | None = Field(default=None, ge=0)
+    price_per_hour: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Price of an hour of the machine that trains, in `currency`. None: no price is shown."""
 
     currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")

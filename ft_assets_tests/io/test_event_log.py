@@ -77,7 +77,7 @@ def test_the_ui_sees_a_run_as_it_goes_on(instance: dg.DagsterInstance, tmp_path:
     webserver.watch(run.run_id, last, lambda entry, cursor: seen.append(entry.message))
     try:
         instance.report_engine_event("it goes on", run.dagster_run)
-        eventually(lambda: "it goes on" in seen)
+        assert eventually(lambda: "it goes on" in seen)
     finally:
         webserver.dispose()
 
