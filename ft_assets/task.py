@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pydantic import Field, field_validator
 
 from ft_assets.config import StrictModel
+from ft_assets.cost import CostConfig
 from ft_assets.data.config import (
     CleaningConfig,
     ColumnsConfig,
@@ -22,7 +23,7 @@ from ft_assets.data.config import (
 )
 from ft_assets.evaluation.config import EvaluationConfig
 from ft_assets.planning.config import PolicyConfig
-from ft_assets.training.config import CostConfig, TrainingConfig
+from ft_assets.training.config import TrainingConfig
 
 __all__ = ["TaskConfig", "task_types"]
 

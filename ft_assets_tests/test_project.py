@@ -42,7 +42,7 @@ LAYERS = (
     ("task",),
     ("lineage", "removal", "report_server"),
     ("data", "training", "evaluation"),
-    ("artifacts", "sources", "planning", "provenance", "notifications"),
+    ("artifacts", "sources", "planning", "provenance", "notifications", "cost"),
     ("versions", "config", "disk", "errors", "loading", "paths"),
 )
 SAME_LAYER_APART = ("data", "training", "evaluation")

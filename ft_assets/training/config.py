@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ft_assets.config import StrictModel
 
-__all__ = ["DEFAULT_LEARNING_RATES", "CostConfig", "LoraConfig", "TrainingConfig"]
+__all__ = ["DEFAULT_LEARNING_RATES", "LoraConfig", "TrainingConfig"]
 
 DEFAULT_LEARNING_RATES = {"lora": 1e-3, "full": 5e-5}
 """Learning rate of each method where the user gives none.
@@ -127,17 +127,3 @@ class TrainingConfig(StrictModel):
     def effective_learning_rate(self) -> float:
         """The peak learning rate that is used: the user's, or the default of the method."""
         return self.learning_rate if self.learning_rate is not None else DEFAULT_LEARNING_RATES[self.method]
-
-
-class CostConfig(StrictModel):
-    """What the machine costs. It changes no artifact: another price retrains nothing, and shows in the next run."""
-
-    price_per_hour: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    """Price of an hour of the machine that trains, in `currency`. None: no price is shown."""
-
-    currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
-    """Currency, as ISO 4217 writes it."""
-
-    def price(self, seconds: float) -> float | None:
-        """Price of so many seconds; None where an hour has none."""
-        return None if self.price_per_hour is None else seconds / 3600 * self.price_per_hour

@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from ft_assets.training.config import CostConfig, TrainingConfig
+from ft_assets.training.config import TrainingConfig
 
 
 def test_the_learning_rate_follows_the_method():
@@ -53,16 +53,3 @@ def test_the_settings_and_the_work_order_load_no_heavy_library():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(
-    "given", [{"price_per_hour": float("inf")}, {"price_per_hour": -1}, {"currency": "euro"}]
-)
-def test_a_price_that_is_none_is_refused(given):
-    with pytest.raises(ValidationError):
-        CostConfig(**given)
-
-
-def test_the_price_is_that_of_the_time():
-    assert CostConfig(price_per_hour=3.0).price(seconds=1200) == 1.0
-    assert CostConfig().price(seconds=1200) is None
