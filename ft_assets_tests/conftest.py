@@ -17,7 +17,7 @@ import yaml
 
 from ft_assets.paths import PROJECT
 from ft_assets_tests.tickets import materialize, task, tickets, write_csv
-from ft_assets_tests.tiny_models import build_tiny_bert
+from ft_assets_tests.tiny_models import build_tiny_bert, build_tiny_llama
 
 CACHE = PROJECT / "data" / "cache"
 SAMPLE = PROJECT / "ft_assets" / "defs" / "review_sentiment" / "defs.yaml"
@@ -48,6 +48,12 @@ def reviews_file() -> Path:
 def tiny_bert_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random BERT of two layers with a tokenizer of some hundred words."""
     return build_tiny_bert(tmp_path_factory.mktemp("models") / "tiny_bert")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama of two layers with a chat template, that reads bytes."""
+    return build_tiny_llama(tmp_path_factory.mktemp("models") / "tiny_llama")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Random models of a few kilobytes, in the format of real ones, and rows that they can learn from."""
 
 import hashlib
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ __all__ = [
     "build_tiny_bert",
     "build_tiny_distilbert",
     "build_tiny_gpt2",
+    "build_tiny_llama",
+    "recipe_table",
     "sentiment_table",
     "write_sentiment",
 ]
@@ -191,6 +194,72 @@ def build_tiny_gpt2(folder: Path) -> Path:
     config = GPT2Config(vocab_size=vocabulary, n_embd=32, n_layer=2, n_head=2, n_positions=64)
     GPT2Model(config).save_pretrained(folder)
     return folder
+
+
+CHATML = (
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou help.<|im_end|>\n{% endif %}"
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""A chat template like SmolLM2's: marks around each turn, a system message of its own where there is none."""
+
+
+def build_tiny_llama(folder: Path, *, template: str | None = CHATML, tied: bool = True) -> Path:
+    """A random Llama of two layers that reads bytes; as with SmolLM2, padding and end are one token."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+
+    set_seed(0)
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token) for token in ("<|im_start|>", "<|im_end|>")])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|im_end|>",
+        model_max_length=256,
+    )
+    fast.chat_template = template
+    folder.mkdir(parents=True, exist_ok=True)
+    fast.save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(fast),
+        hidden_size=48,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        initializer_range=0.1,
+        tie_word_embeddings=tied,
+        bos_token_id=fast.bos_token_id,
+        eos_token_id=fast.eos_token_id,
+        pad_token_id=fast.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def recipe_table(rows: int, *, seed: int = 0) -> pa.Table:
+    """Prompts and answers that a tiny model can learn: the answer is the last word of the prompt, twice. Every fifth
+    row has turns before the prompt."""
+    rng = random.Random(seed)
+    table: list[dict[str, Any]] = []
+    for number in range(rows):
+        words = [rng.choice(_FILLER) for _ in range(rng.randint(2, 8))]
+        context = None
+        if number % 5 == 0:
+            turns = [("system", "be brief"), ("user", "say box"), ("assistant", "box box")]
+            context = json.dumps([{"role": role, "content": content} for role, content in turns])
+        identity = hashlib.sha256(f"{seed}:{number}".encode()).hexdigest()[:16]
+        row = {"example_id": identity, "context": context, "text": " ".join(words)}
+        table.append({**row, "label": f"{words[-1]} {words[-1]}", "cluster": f"t:{identity}"})
+    table.sort(key=lambda row: row["example_id"])
+    names = ("example_id", "context", "text", "label", "cluster")
+    return pa.Table.from_pylist(table, pa.schema([(name, pa.string()) for name in names]))
 
 
 def sentiment_table(rows: int, *, seed: int = 0, longest: int = 20) -> pa.Table:

@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from ft_assets.compute.process import WorkerProcess, WorkerStopped, check_end, worker_environment
-from ft_assets.worker.work_order import Kind, WorkOrder
+from ft_assets.worker.work_order import RESULT_FILES, Kind, WorkOrder
 
 __all__ = ["LocalLauncher", "run_is_over"]
 
@@ -92,7 +92,7 @@ class LocalLauncher(dg.ConfigurableResource):
             then: the kind of work that follows in the same run; its worker is made ready in good time.
 
         Returns:
-            The content of training.json or prediction.json.
+            The content of the result's file (`RESULT_FILES`).
 
         Raises:
             UserError: something the user can mend.
@@ -113,8 +113,9 @@ class LocalLauncher(dg.ConfigurableResource):
             self._attend(context, worker.process, take)
         finally:
             worker.dismiss()
-        name = {"train": "training.json", "predict": "prediction.json"}[work_order.kind]
-        result: dict[str, Any] = json.loads((Path(work_order.output) / name).read_text(encoding="utf-8"))
+        result: dict[str, Any] = json.loads(
+            (Path(work_order.output) / RESULT_FILES[work_order.kind]).read_text(encoding="utf-8")
+        )
         return result
 
     def _attend(

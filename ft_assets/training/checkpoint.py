@@ -13,7 +13,14 @@ from ft_assets.errors import UserError
 from ft_assets.training.config import TrainingConfig
 from ft_assets.training.methods import merged
 
-__all__ = ["load_base", "load_checkpoint", "load_tokenizer", "save_checkpoint"]
+__all__ = [
+    "load_base",
+    "load_checkpoint",
+    "load_language_model",
+    "load_tokenizer",
+    "require_padding",
+    "save_checkpoint",
+]
 
 _UNUSABLE = (OSError, ValueError, KeyError, SafetensorError)
 """What transformers raises for files that it cannot use."""
@@ -96,6 +103,56 @@ def load_checkpoint(folder: Path) -> Any:
         raise UserError(
             f"the checkpoint cannot be loaded: {_first_line(error)}", where=str(folder)
         ) from error
+
+
+def load_language_model(folder: Path, dropout: float | None = None) -> Any:
+    """A causal language model, weights in fp32: a base model, or a checkpoint that `save_checkpoint` wrote.
+
+    Args:
+        folder: the model's.
+        dropout: every dropout probability; None: as its configuration says.
+
+    Raises:
+        UserError: the folder is missing, has no safetensors weights, lacks some of them, or is no such model.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    _require_model_folder(folder)
+    do = "choose a causal language model (a decoder) that transformers knows, with safetensors weights"
+    try:
+        config = AutoConfig.from_pretrained(folder, **_LOCAL)
+        _set_dropout(config, dropout)
+        auto: Any = AutoModelForCausalLM
+        model, report = auto.from_pretrained(
+            folder, config=config, dtype="float32", use_safetensors=True, output_loading_info=True, **_LOCAL
+        )
+    except _UNUSABLE as error:
+        raise UserError(
+            f"the model cannot be loaded as a language model: {_first_line(error)}", where=str(folder), do=do
+        ) from error
+    if report["missing_keys"]:
+        missing = ", ".join(sorted(report["missing_keys"])[:3])
+        raise UserError(
+            f"the model lacks {len(report['missing_keys'])} weights, such as {missing}",
+            where=str(folder),
+            do=do,
+        )
+    return model
+
+
+def require_padding(tokenizer: Any, model: Any) -> None:
+    """Give models that were trained without padding (GPT-2 and its kin) their end token for it; the mask
+    hides it.
+
+    Raises:
+        UserError: the tokenizer has neither.
+    """
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise UserError("the tokenizer has neither a padding nor an end token", where="base model")
+        tokenizer.pad_token = tokenizer.eos_token
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
 
 
 def save_checkpoint(

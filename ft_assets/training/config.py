@@ -5,20 +5,63 @@ What reads these settings lies beside this module and runs in the worker.
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ft_assets.config import StrictModel
+from ft_assets.task_types import generates
 
-__all__ = ["DEFAULT_LEARNING_RATES", "LoraConfig", "TrainingConfig"]
+__all__ = ["DEFAULT_LEARNING_RATES", "GenerationConfig", "LoraConfig", "PromptConfig", "TrainingConfig"]
 
-DEFAULT_LEARNING_RATES = {"lora": 1e-3, "full": 5e-5}
-"""Learning rate of each method where the user gives none.
+DEFAULT_LEARNING_RATES = {
+    "classification": {"lora": 1e-3, "full": 5e-5},
+    "generation": {"lora": 2e-4, "full": 2e-5},
+}
+"""Learning rate of each method where the user gives none, for models that choose a label and that write text.
 
-full: the upper end of the grid in the BERT paper (Devlin et al. 2019, A.3: 5e-5, 3e-5, 2e-5), and the default
-of `transformers.TrainingArguments`. lora: 20 times that. Adapters want about ten times the rate of full
+classification, full: the upper end of the grid in the BERT paper (Devlin et al. 2019, A.3: 5e-5, 3e-5, 2e-5), and
+the default of `transformers.TrainingArguments`. lora: 20 times that. Adapters want about ten times the rate of full
 tuning or more ("LoRA Without Regret", Schulman et al. 2025); Hu et al. 2021 (table 9) use 4e-4 to 5e-4 for
 the far larger RoBERTa; 1e-3 suited the small MiniLM on `review_sentiment`.
+
+generation, full: the default of `trl.SFTConfig`. lora: ten times that, and what QLoRA (Dettmers et al. 2023, table 9)
+uses for models of 7 to 13 billion parameters; small ones take two to five times more.
 """
+
+
+class PromptConfig(StrictModel):
+    """What a model that writes text is told around each row's own prompt; the same in training, evaluation and use."""
+
+    system: str | None = None
+    """System message. None: none, or what the model's own chat template puts there. A row's own one comes first."""
+
+    template: str = "{text}"
+    """The prompt; `{text}` stands for the row's. Other braces are text."""
+
+    @field_validator("template")
+    @classmethod
+    def _has_a_place_for_the_text(cls, value: str) -> str:
+        if "{text}" not in value:
+            raise ValueError("the template has no {text}: that is where the row's prompt goes")
+        return value
+
+    def filled(self, text: str) -> str:
+        """The prompt for a row's text."""
+        return self.template.replace("{text}", text)
+
+
+class GenerationConfig(StrictModel):
+    """How answers are written when a model is evaluated: greedily, so that they are the same each time."""
+
+    max_new_tokens: int = Field(default=128, ge=1)
+    """Most tokens of an answer; where more is needed the report warns."""
+
+    max_rows: int | None = Field(default=None, ge=1)
+    """Most test rows that are judged: those with the smallest hash of their ids, so the same for every model. None:
+    all. Writing takes far longer than reading, three models write, and some hundred rows tell."""
+
+    shots: int = Field(default=3, ge=1)
+    """Examples that the few-shot baseline is shown, drawn from the training rows that are no longer than half of
+    them are: long ones would fill the window."""
 
 
 class LoraConfig(StrictModel):
@@ -91,13 +134,29 @@ class TrainingConfig(StrictModel):
     it."""
 
     max_length: int | None = Field(default=None, ge=4)
-    """Most tokens of a row. None: the model's window. What is longer is cut, counted and reported."""
+    """Most tokens of a row. None: the model's window. What is longer is counted and reported, and dealt with as
+    `too_long` says."""
+
+    too_long: Literal["cut", "drop", "error"] = "cut"
+    """What becomes of training rows longer than that: cut at the end, left out of training, or an error that names
+    them. Where a cut takes the whole answer away, the row is left out."""
+
+    max_unsupervised: float = Field(default=0.05, ge=0, le=1)
+    """Share of the training rows that may be left out because nothing of them is left to learn, before it is an
+    error. Only for models that write text."""
+
+    packing: bool = True
+    """Rows of a pass one after the other without padding, each seeing itself alone. Only for models that write text.
+    Whether a model does that right is measured before the first step; if it does not, rows are padded."""
 
     length_grouping: bool = True
     """Batches of rows of like length, so that little is padded. Order of batches stays random."""
 
     evaluations_per_epoch: float = Field(default=2.0, gt=0)
     """How often the validation loss is taken; the last step always is."""
+
+    max_validation_rows: int | None = Field(default=None, ge=1)
+    """Most validation rows that the loss is taken on, those with the smallest hash of their ids. None: all."""
 
     early_stopping_patience: int | None = Field(default=3, ge=1)
     """Evaluations without a better validation score before training stops. None: never. The best weights are
@@ -124,6 +183,22 @@ class TrainingConfig(StrictModel):
         """The dropout that is set; None: the base model's own stays."""
         return 0.0 if self.dropout is None and self.method == "lora" else self.dropout
 
-    def effective_learning_rate(self) -> float:
+    def effective_learning_rate(self, task_type: str) -> float:
         """The peak learning rate that is used: the user's, or the default of the method."""
-        return self.learning_rate if self.learning_rate is not None else DEFAULT_LEARNING_RATES[self.method]
+        family = "generation" if generates(task_type) else "classification"
+        rate = DEFAULT_LEARNING_RATES[family][self.method]
+        return self.learning_rate if self.learning_rate is not None else rate
+
+    def check(self, task_type: str) -> None:
+        """Whether these settings mean something for a task type.
+
+        Raises:
+            ValueError: one does not.
+        """
+        if not generates(task_type):
+            return
+        for name, only in (("label_smoothing", 0.0), ("class_weights", "none"), ("best_by", "loss")):
+            if getattr(self, name) != only:
+                raise ValueError(
+                    f"training.{name}: {getattr(self, name)} is for models that choose a label; leave it out"
+                )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 
 from ft_assets.training.hardware import Hardware
 
-__all__ = ["FORMULA", "Peak", "TrainingFlops", "peak_of", "training_flops"]
+__all__ = ["FORMULA", "Peak", "TrainingFlops", "peak_of", "training_flops", "utilisation"]
 
 FORMULA = (
     "(6 x trained + 4 x frozen weights of the layers) x tokens + 12 x layers x heads x head size x sum of squared "
@@ -77,6 +78,26 @@ def training_flops(model: torch.nn.Module) -> TrainingFlops:
     heads = getattr(config, "num_attention_heads", 0)  # a model without attention has none
     head_size = getattr(config, "head_dim", None) or (config.hidden_size // heads if heads else 0)
     return TrainingFlops(per_token, 12.0 * config.num_hidden_layers * heads * head_size)
+
+
+def utilisation(flops: TrainingFlops, totals: Mapping[str, Any], hardware: Hardware) -> dict[str, Any]:
+    """Model FLOP utilisation of a training, evaluations left out, with what it is made of.
+
+    Args:
+        flops: what a token and a row cost.
+        totals: what `Meter.totals` gave.
+        hardware: what it ran on.
+    """
+    computed = flops.of(totals["tokens_seen"], totals["squared_lengths_seen"])
+    speed, peak = computed / max(totals["train_seconds"], 1e-9), peak_of(hardware)
+    return {
+        "model_flops": computed,
+        "flops_per_second": speed,
+        "model_flop_utilisation": speed / peak.flops_per_second,
+        "peak_flops_per_second": peak.flops_per_second,
+        "peak_basis": peak.basis,
+        "flops_formula": FORMULA,
+    }
 
 
 def _layer_weights(model: torch.nn.Module) -> list[torch.Tensor]:

@@ -10,14 +10,15 @@ from ft_assets.training.config import TrainingConfig
 __all__ = ["merged", "prepare"]
 
 
-def prepare(model: Any, config: TrainingConfig, *, fresh_weights: list[str]) -> Any:
+def prepare(model: Any, config: TrainingConfig, *, fresh_weights: list[str] | None) -> Any:
     """The model as it is trained.
 
     Args:
-        model: a `PreTrainedModel` with a classification head.
+        model: a `PreTrainedModel`: with a classification head, or a causal language model.
         config: its `method` and `lora` are read.
-        fresh_weights: names of weights that the base model did not have. Adapters on random weights learn
-            little, so the modules that hold these are trained as a whole, like the head.
+        fresh_weights: of a classifier, names of weights that the base model did not have. Adapters on random weights
+            learn little, so the modules that hold these are trained as a whole, like the head. None: a language
+            model, of which nothing is trained as a whole.
 
     Returns:
         The same model for full training; a `PeftModel` around it for LoRA.
@@ -26,19 +27,26 @@ def prepare(model: Any, config: TrainingConfig, *, fresh_weights: list[str]) -> 
         return model
     from peft import LoraConfig, TaskType, get_peft_model
 
-    whole = {name for name, _ in model.named_children() if name != model.base_model_prefix}
-    whole = {name for name in whole if any(True for _ in getattr(model, name).parameters())}
-    whole |= {name.rpartition(".")[0] for name in fresh_weights if name.partition(".")[0] not in whole}
+    whole = _whole_modules(model, fresh_weights) if fresh_weights is not None else []
     settings = LoraConfig(
-        task_type=TaskType.SEQ_CLS,
+        task_type=TaskType.SEQ_CLS if fresh_weights is not None else TaskType.CAUSAL_LM,
         r=config.lora.rank,
         lora_alpha=config.lora.alpha,
         lora_dropout=config.lora.dropout,
         target_modules=config.lora.target_modules,
-        modules_to_save=sorted(whole),
-        exclude_modules=sorted(whole),
+        modules_to_save=whole or None,
+        exclude_modules=whole or None,
     )
     return get_peft_model(model, settings)
+
+
+def _whole_modules(model: Any, fresh_weights: list[str]) -> list[str]:
+    """Names of the modules of a classifier that are trained as a whole."""
+    whole = {name for name, _ in model.named_children() if name != model.base_model_prefix}
+    whole = {name for name in whole if any(True for _ in getattr(model, name).parameters())}
+    return sorted(
+        whole | {name.rpartition(".")[0] for name in fresh_weights if name.partition(".")[0] not in whole}
+    )
 
 
 def merged(model: Any, config: TrainingConfig) -> Any:

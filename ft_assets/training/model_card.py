@@ -15,20 +15,23 @@ def model_card(
     *,
     title: str,
     description: str,
-    labels: list[str],
+    task_type: str,
+    labels: list[str] | None,
     base_model: str | None,
     license_name: str | None,
     language: str | None,
     data_versions: Mapping[str, str],
     training: Mapping[str, Any],
     result: Mapping[str, Any],
+    prompt: str = "{text}",
 ) -> str:
     """Text of the card.
 
     Args:
         title: name of the task.
         description: what the model is for.
-        labels: names of the classes.
+        task_type: as Hugging Face names it.
+        labels: names of the classes, of a classifier.
         base_model: hub name or pinned source of the base model; only a hub name goes into the front matter,
             since the Hub refuses anything else there.
         license_name: licence as the Hub names it.
@@ -36,11 +39,12 @@ def model_card(
         data_versions: data version of each input.
         training: settings that were used.
         result: what the training measured.
+        prompt: what stands around a text, of a model that writes; `{text}` is the text.
     """
     front: dict[str, Any] = {
         "library_name": "transformers",
-        "pipeline_tag": "text-classification",
-        "tags": ["text-classification", "ft_assets"],
+        "pipeline_tag": task_type,
+        "tags": [task_type, "ft_assets"],
     }
     if base_model and _is_hub_name(base_model):
         front["base_model"] = base_model
@@ -57,15 +61,14 @@ def model_card(
         "",
         description,
         "",
-        f"Base model: {base_model or 'not stated'}. Classes: {', '.join(labels)}.",
+        f"Base model: {base_model or 'not stated'}." + (f" Classes: {', '.join(labels)}." if labels else ""),
         "",
         "## Use",
         "",
         "```python",
         "from transformers import pipeline",
         "",
-        'classify = pipeline("text-classification", model="PATH_OF_THIS_FOLDER")',
-        'classify("a text", truncation=True)',
+        *(_writing(prompt) if labels is None else _CLASSIFYING),
         "```",
         "",
         *_table("## Training", training),
@@ -75,6 +78,20 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+_CLASSIFYING = [
+    'classify = pipeline("text-classification", model="PATH_OF_THIS_FOLDER")',
+    'classify("a text", truncation=True)',
+]
+
+
+def _writing(prompt: str) -> list[str]:
+    return [
+        'write = pipeline("text-generation", model="PATH_OF_THIS_FOLDER")',
+        f"prompt = {prompt!r}.replace('{{text}}', 'a text')",
+        'write([{"role": "user", "content": prompt}], do_sample=False, return_full_text=False)',
+    ]
 
 
 def _is_hub_name(source: str) -> bool:

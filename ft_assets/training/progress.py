@@ -50,7 +50,7 @@ class Meter:
     evaluations: int
     history: list[dict[str, Any]] = field(default_factory=list)
     """Points of the curves: {"kind": "train", "step", "epoch", "loss", "learning_rate", "grad_norm"} and
-    {"kind": "evaluation", "step", "epoch", "loss", "accuracy", "f1_macro"}."""
+    {"kind": "evaluation", "step", "epoch", "loss", and further scores}."""
 
     def __post_init__(self) -> None:
         self._loss = torch.zeros((), dtype=torch.float32, device=self.device)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ft_assets.errors import UserError
 
-__all__ = ["Rows", "model_window", "read_rows"]
+__all__ = ["Rows", "model_window", "read_columns", "read_rows"]
 
 _NO_LIMIT = 10**6  # tokenizers without a window say about 10^30
 
@@ -60,27 +61,38 @@ def read_rows(path: Path, tokenizer: Any, window: int, labels: list[str] | None 
         UserError: no such file, a column is missing, a text or label is null, or a label is not in `labels`.
     """
     wanted = ["example_id", "text"] + (["label"] if labels is not None else [])
-    try:
-        # Not pq.read_table: that loads pyarrow.dataset and pandas, most of a second.
-        with pq.ParquetFile(path) as file:
-            present = file.schema_arrow.names
-            missing = [name for name in wanted if name not in present]
-            if missing:
-                raise UserError(
-                    f"no column {', '.join(missing)}; it has {', '.join(present)}", where=str(path)
-                )
-            table = file.read(columns=wanted)
-    except FileNotFoundError as error:
-        raise UserError("the file with the rows does not exist", where=str(path)) from error
-    nulls = [name for name in wanted if table[name].null_count]
-    if nulls:
-        raise UserError(f"null values in {', '.join(nulls)}", where=str(path))
+    table = read_columns(path, wanted)
     input_ids, truncated = _tokenise(table["text"].to_pylist(), tokenizer, window)
     ids = [str(value) for value in table["example_id"].to_pylist()]
     indices = np.zeros(0, dtype=np.int64)
     if labels is not None:
         indices = _label_indices(table["label"].to_pylist(), labels, path)
     return Rows(example_ids=ids, input_ids=input_ids, labels=indices, truncated=truncated)
+
+
+def read_columns(path: Path, wanted: list[str], nullable: list[str] | None = None) -> pa.Table:
+    """Columns of a Parquet file; only the `nullable` ones may hold null values.
+
+    Raises:
+        UserError: no such file, a column is missing, or a value is null.
+    """
+    columns = [*wanted, *(nullable or [])]
+    try:
+        # Not pq.read_table: that loads pyarrow.dataset and pandas, most of a second.
+        with pq.ParquetFile(path) as file:
+            present = file.schema_arrow.names
+            missing = [name for name in columns if name not in present]
+            if missing:
+                raise UserError(
+                    f"no column {', '.join(missing)}; it has {', '.join(present)}", where=str(path)
+                )
+            table = file.read(columns=columns)
+    except FileNotFoundError as error:
+        raise UserError("the file with the rows does not exist", where=str(path)) from error
+    nulls = [name for name in wanted if table[name].null_count]
+    if nulls:
+        raise UserError(f"null values in {', '.join(nulls)}", where=str(path))
+    return table
 
 
 def _tokenise(texts: list[str], tokenizer: Any, window: int) -> tuple[list[list[int]], np.ndarray]:

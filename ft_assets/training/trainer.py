@@ -15,7 +15,7 @@ from ft_assets.training.batches import LengthGroupedSampler, LengthOrderedSample
 from ft_assets.training.guards import FiniteGuard, total_norm
 from ft_assets.training.progress import Meter
 
-__all__ = ["ClassifierTrainer", "evaluation_scores", "evaluation_steps"]
+__all__ = ["ClassifierTrainer", "MeasuredTraining", "evaluation_scores", "evaluation_steps"]
 
 
 def evaluation_steps(steps: int, evaluations: int) -> set[int]:
@@ -35,33 +35,29 @@ def evaluation_scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float
     return {"accuracy": float(hits.sum() / max(confusion.sum(), 1)), "f1_macro": float(f1.mean())}
 
 
-class ClassifierTrainer(Trainer):
-    """Trainer of sequence classifiers.
+class MeasuredTraining:
+    """What our trainers share, as a mixin before `transformers.Trainer` or a subclass of it.
 
-    It differs from its parent in these things:
-        batches: rows of like length, in an order that depends on seed and epoch alone; a batch is computed
-            in parts of at most `tokens_per_pass` tokens whose gradients add up to that of the whole.
-        loss: cross-entropy with class weights and label smoothing in training; plain in evaluations, so that
-            validation losses compare across settings.
-        checks: loss and gradient norm, and the trained weights, are finite at every step.
-        progress: to a Meter instead of log files.
+    batches: rows of like length, in an order that depends on seed and epoch alone.
+    checks: loss and gradient norm, and the trained weights, are finite at every step.
+    progress: to a Meter instead of log files.
 
     Args:
         group_by_length: batches of rows of like length, in training and in evaluations.
-        class_weights: weight of each class in the training loss, shape (classes,), or None.
-        label_smoothing: share of the target that is given to all classes alike.
-        tokens_per_pass: most tokens in one pass, padding counted.
+        tokens_per_pass: most tokens in one pass, padding counted; a batch is computed in parts of that size whose
+            gradients add up to that of the whole.
         evaluate_at: steps after which to evaluate.
         meter, guard: where progress and numbers go.
-        **kwargs: as for `transformers.Trainer`.
+        **kwargs: as for the Trainer.
     """
+
+    scores: tuple[str, ...] = ("loss",)
+    """Scores of an evaluation that are reported, as they are named after `eval_`."""
 
     def __init__(
         self,
         *,
         group_by_length: bool,
-        class_weights: torch.Tensor | None,
-        label_smoothing: float,
         tokens_per_pass: int,
         evaluate_at: set[int],
         meter: Meter,
@@ -70,16 +66,79 @@ class ClassifierTrainer(Trainer):
     ) -> None:
         super().__init__(**kwargs)
         self._group_by_length = group_by_length
-        self._class_weights = class_weights.to(self.args.device) if class_weights is not None else None
-        self._label_smoothing = label_smoothing
         self._tokens_per_pass = tokens_per_pass
         self._meter = meter
         self._guard = guard
-        self.model_accepts_loss_kwargs = (
-            False  # the loss is ours, so nothing needs to be counted ahead of a batch
-        )
-        self.remove_callback(PrinterCallback)
-        self.add_callback(_StepCallback(meter, guard, evaluate_at))
+        # The loss is ours, so nothing needs to be counted ahead of a batch.
+        self.model_accepts_loss_kwargs = False
+        trainer: Any = self
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(_StepCallback(meter, guard, evaluate_at))
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Timed apart from the training; reports the scores."""
+        self._guard.check()
+        with self._meter.evaluating():
+            metrics = self._evaluated(*args, **kwargs)
+        state: TrainerState = self.state  # type: ignore[attr-defined]
+        scores = {name: metrics[f"eval_{name}"] for name in self.scores}
+        self._meter.add_evaluation(state.global_step, state.epoch or 0.0, scores)
+        return metrics
+
+    def _evaluated(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The metrics, by the parent's loop."""
+        metrics: dict[str, float] = super().evaluate(*args, **kwargs)  # type: ignore[misc]
+        return metrics
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Not counted here: the parent walks through all parameters for it at every step."""
+        return 0
+
+    def _see_batch(self, loss: torch.Tensor, mask: torch.Tensor) -> None:
+        """Look at the loss of a batch, and count it; the mask has shape (rows, length)."""
+        self._guard.look("the loss", loss, **self._moment())
+        self._meter.add_batch(loss, mask)
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)  # type: ignore[misc]
+        self._guard.look("the gradient norm", norm, **self._moment())
+        self._meter.see_gradient(norm)
+        return norm
+
+    def _moment(self) -> dict[str, Any]:
+        trainer: Any = self
+        return {"step": trainer.state.global_step + 1, "learning_rate": trainer._get_learning_rate()}
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        trainer: Any = self
+        dataset = trainer.train_dataset if train_dataset is None else train_dataset
+        if not self._group_by_length:
+            return super()._get_train_sampler(dataset)  # type: ignore[misc]
+        return LengthGroupedSampler(_lengths(dataset), trainer.args.train_batch_size, trainer.args.seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        if not self._group_by_length:
+            return super()._get_eval_sampler(eval_dataset)  # type: ignore[misc]
+        # Scores are computed from the pairs that the loop returns, so the order of rows does not matter.
+        return LengthOrderedSampler(_lengths(eval_dataset))
+
+
+class ClassifierTrainer(MeasuredTraining, Trainer):
+    """Trainer of sequence classifiers: cross-entropy with class weights and label smoothing in training; plain in
+    evaluations, so that validation losses compare across settings.
+
+    Args:
+        class_weights: weight of each class in the training loss, shape (classes,), or None.
+        label_smoothing: share of the target that is given to all classes alike.
+        **kwargs: as for `MeasuredTraining` and `transformers.Trainer`.
+    """
+
+    scores = ("loss", "accuracy", "f1_macro")
+
+    def __init__(self, *, class_weights: torch.Tensor | None, label_smoothing: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._class_weights = class_weights.to(self.args.device) if class_weights is not None else None
+        self._label_smoothing = label_smoothing
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
@@ -99,8 +158,7 @@ class ClassifierTrainer(Trainer):
                 part_loss = self._summed_loss(model, part) / scale
             self.accelerator.backward(part_loss)
             loss += part_loss.detach()
-        self._guard.look("the loss", loss, **self._moment())
-        self._meter.add_batch(loss, inputs["attention_mask"])
+        self._see_batch(loss, inputs["attention_mask"])
         return loss
 
     def _summed_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -120,40 +178,6 @@ class ClassifierTrainer(Trainer):
         outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
         loss = cross_entropy(outputs.logits.float(), inputs["labels"])
         return (loss, outputs) if return_outputs else loss
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """As the parent's, timed apart from the training; reports the scores."""
-        self._guard.check()
-        with self._meter.evaluating():
-            metrics: dict[str, float] = super().evaluate(*args, **kwargs)
-        scores = {name: metrics[f"eval_{name}"] for name in ("loss", "accuracy", "f1_macro")}
-        self._meter.add_evaluation(self.state.global_step, self.state.epoch or 0.0, scores)
-        return metrics
-
-    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """Not counted here: the parent walks through all parameters for it at every step."""
-        return 0
-
-    def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
-        self._guard.look("the gradient norm", norm, **self._moment())
-        self._meter.see_gradient(norm)
-        return norm
-
-    def _moment(self) -> dict[str, Any]:
-        return {"step": self.state.global_step + 1, "learning_rate": self._get_learning_rate()}
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        dataset = self.train_dataset if train_dataset is None else train_dataset
-        if not self._group_by_length:
-            return super()._get_train_sampler(dataset)
-        return LengthGroupedSampler(_lengths(dataset), self.args.train_batch_size, self.args.seed)
-
-    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        if not self._group_by_length:
-            return super()._get_eval_sampler(eval_dataset)
-        # Scores are computed from the pairs that the loop returns, so the order of rows does not matter.
-        return LengthOrderedSampler(_lengths(eval_dataset))
 
 
 def _lengths(dataset: Any) -> np.ndarray:

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ft_assets.errors import UserError, without_values
+from ft_assets.task_types import GENERATION
 from ft_assets.worker.messages import open_messages
-from ft_assets.worker.work_order import WorkOrder
+from ft_assets.worker.work_order import RESULT_FILES, Kind, WorkOrder
 
 _ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -36,8 +37,13 @@ _ENVIRONMENT = {
 }
 """Set before torch is loaded. What the user has set stays."""
 
-_TASK_TYPES = {"text-classification": "ft_assets.worker.text_classification"}
-"""Task type → module with `load(kind)`, `train(order, send)` and `predict(order, send)`."""
+_CONVERSION = "ft_assets.worker.conversion"
+_TASK_TYPES = {
+    "text-classification": "ft_assets.worker.text_classification",
+    **dict.fromkeys(GENERATION, "ft_assets.worker.text_generation"),
+}
+"""Task type → module with `load(kind)`, `train(order, send)` and `predict(order, send)`. Converting a base model is the
+same for all of them."""
 
 
 def main(arguments: list[str]) -> int:
@@ -57,7 +63,7 @@ def main(arguments: list[str]) -> int:
     warnings.filterwarnings("ignore", category=FutureWarning)
     if given.stand_by is not None:
         kind, task_type = given.stand_by
-        _task_type(task_type).load(kind)
+        _module(kind, task_type).load(kind)
         line = sys.stdin.readline()
         if not line:
             return 0
@@ -82,16 +88,15 @@ def main(arguments: list[str]) -> int:
 
 
 def carry_out(order: WorkOrder, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Do what the order says and write training.json or prediction.json into its output; returns that file's
-    content.
+    """Do what the order says and write the result's file (`RESULT_FILES`) into its output; returns its content.
 
     Raises:
         UserError: something the user can mend.
     """
-    task_type = _task_type(order.task_type)
-    task_type.load(order.kind)
+    module = _module(order.kind, order.task_type)
+    module.load(order.kind)
     started = time.perf_counter()
-    found = {"train": task_type.train, "predict": task_type.predict}[order.kind](order, send)
+    found = getattr(module, order.kind)(order, send)
     result = {
         "kind_of_work": order.kind,
         "task_type": order.task_type,
@@ -99,8 +104,7 @@ def carry_out(order: WorkOrder, send: Callable[[dict[str, Any]], None]) -> dict[
         # All of it, files read and written included; libraries were loaded before.
         "work_seconds": time.perf_counter() - started,
     }
-    name = {"train": "training.json", "predict": "prediction.json"}[order.kind]
-    write_json(Path(order.output) / name, result)
+    write_json(Path(order.output) / RESULT_FILES[order.kind], result)
     return result
 
 
@@ -111,15 +115,15 @@ def write_json(path: Path, content: Any) -> None:
     )
 
 
-def _task_type(name: str) -> Any:
-    """The module that does the work of a task type."""
-    if name not in _TASK_TYPES:
+def _module(kind: Kind, task_type: str) -> Any:
+    """The module that does this kind of work for a task type."""
+    if task_type not in _TASK_TYPES:
         raise UserError(
-            f"the worker has no task type '{name}'",
+            f"the worker has no task type '{task_type}'",
             where="work order: task_type",
             do=f"take one of {', '.join(_TASK_TYPES)}",
         )
-    return importlib.import_module(_TASK_TYPES[name])
+    return importlib.import_module(_CONVERSION if kind == "convert" else _TASK_TYPES[task_type])
 
 
 def _explained(error: Exception) -> UserError | None:

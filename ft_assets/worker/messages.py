@@ -5,9 +5,9 @@ A message is a dict with a `kind`:
     progress    step, steps, epoch, loss, learning_rate, grad_norm, examples_per_second, tokens_per_second,
     seconds_left
                 (predict: step, steps, examples_per_second, seconds_left); about one a second
-    evaluation  step, loss, accuracy, f1_macro
+    evaluation  step, loss, and accuracy and f1_macro, or perplexity
     note        text
-    result      what training.json or prediction.json says, without the history
+    result      what the result's file says (training.json, …), without the history
     error       what, where, do: something the user can mend; the exit code is 2
 """
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ft_assets.loading import load as load_modules
 from ft_assets.training.model_card import model_card
+from ft_assets.worker.card import training_facts
 from ft_assets.worker.work_order import WorkOrder
 
 __all__ = ["load", "predict", "train"]
@@ -31,16 +32,29 @@ def train(order: WorkOrder, send: _Send) -> dict[str, Any]:
 
     output = Path(order.output)
     result = train_classifier(
-        base_model=_given(order.base_model),
-        train=_given(order.train),
+        base_model=order.path("base_model"),
+        train=order.path("train"),
         validation=Path(order.validation) if order.validation is not None else None,
-        labels=order.labels,
+        labels=order.labels or [],
         config=order.training,
         output=output,
         report=send,
         base_model_name=order.card.base_model,
     )
-    (output / "README.md").write_text(_card(order, result), encoding="utf-8")
+    settings, outcome = training_facts(order, result, ("loss", "accuracy", "f1_macro"))
+    card = model_card(
+        title=order.card.task,
+        description=order.card.description,
+        task_type=order.task_type,
+        labels=order.labels,
+        base_model=order.card.base_model,
+        license_name=order.card.license,
+        language=order.card.language,
+        data_versions=order.card.data_versions,
+        training=settings,
+        result=outcome,
+    )
+    (output / "README.md").write_text(card, encoding="utf-8")
     return result
 
 
@@ -49,52 +63,10 @@ def predict(order: WorkOrder, send: _Send) -> dict[str, Any]:
     from ft_assets.training.text_prediction import predict_classes
 
     return predict_classes(
-        checkpoint=_given(order.checkpoint),
-        examples=_given(order.examples),
-        labels=order.labels,
+        checkpoint=order.path("checkpoint"),
+        examples=order.path("examples"),
+        labels=order.labels or [],
         config=order.training,
         output=Path(order.output),
         report=send,
-    )
-
-
-def _given(path: str | None) -> Path:
-    if path is None:  # the order's own validation sees to it
-        raise ValueError("the work order lacks a path that its kind needs")
-    return Path(path)
-
-
-_CARD_SETTINGS = ("method", "learning_rate", "seed", "precision", "optimizer", "device_name", "window")
-# No times: the card is part of the checkpoint, and the same training again gives the same checkpoint.
-_CARD_RESULTS = (
-    "steps",
-    "epochs",
-    "best_step",
-    "trainable_parameters",
-    "parameters",
-)
-
-
-def _card(order: WorkOrder, result: dict[str, Any]) -> str:
-    settings = {name: result[name] for name in _CARD_SETTINGS}
-    settings |= {"batch_size": order.training.batch_size, "epochs asked for": order.training.epochs}
-    settings |= {
-        name: value for name, value in result["settings"].items() if name not in ("epochs", *settings)
-    }
-    outcome = {name: result[name] for name in _CARD_RESULTS}
-    evaluations = [point for point in result["history"] if point["kind"] == "evaluation"]
-    best = next((point for point in evaluations if point["step"] == result["best_step"]), None)
-    if best is not None:
-        outcome |= {f"validation {name}": best[name] for name in ("loss", "accuracy", "f1_macro")}
-    facts = order.card
-    return model_card(
-        title=facts.task,
-        description=facts.description,
-        labels=order.labels,
-        base_model=facts.base_model,
-        license_name=facts.license,
-        language=facts.language,
-        data_versions=facts.data_versions,
-        training=settings,
-        result=outcome,
     )

@@ -8,12 +8,26 @@ from pydantic import Field, ValidationError, model_validator
 
 from ft_assets.config import StrictModel
 from ft_assets.errors import UserError
-from ft_assets.training.config import TrainingConfig
+from ft_assets.task_types import generates
+from ft_assets.training.config import GenerationConfig, PromptConfig, TrainingConfig
 
-__all__ = ["CardFacts", "Kind", "WorkOrder"]
+__all__ = ["RESULT_FILES", "CardFacts", "Kind", "WorkOrder"]
 
-Kind = Literal["train", "predict"]
+Kind = Literal["train", "predict", "convert"]
 """The kinds of work."""
+
+RESULT_FILES: dict[Kind, str] = {
+    "train": "training.json",
+    "predict": "prediction.json",
+    "convert": "conversion.json",
+}
+"""The file in the output that says what was measured and used."""
+
+_NEEDED: dict[Kind, list[str]] = {
+    "train": ["base_model", "train"],
+    "predict": ["checkpoint", "examples"],
+    "convert": ["base_model"],
+}
 
 
 class CardFacts(StrictModel):
@@ -40,7 +54,7 @@ class CardFacts(StrictModel):
 
 
 class WorkOrder(StrictModel):
-    """One piece of work: train a checkpoint, or predict with one. Paths are absolute."""
+    """One piece of work: train a checkpoint, predict with one, or convert a base model. Paths are absolute."""
 
     kind: Kind
     """What to do."""
@@ -51,37 +65,62 @@ class WorkOrder(StrictModel):
     output: str
     """Existing directory that receives the results, and nothing else."""
 
-    labels: list[str] = Field(min_length=2)
-    """Names of the classes, in the order of the model's outputs."""
+    labels: list[str] | None = Field(default=None, min_length=2)
+    """Names of the classes, in the order of the model's outputs. Only for models that choose a label."""
 
     base_model: str | None = None
-    """Folder of the base model. train only."""
+    """Folder of the base model. train and convert."""
 
     train: str | None = None
-    """Parquet file with example_id, text, label. train only."""
+    """Parquet file with example_id, text, label (and context, for models that write). train; and predict with
+    `shots`, which are taken from it."""
 
     validation: str | None = None
     """Parquet file like `train`. Without it nothing is evaluated and nothing stops early."""
 
     checkpoint: str | None = None
-    """Folder of the checkpoint to predict with. predict only."""
+    """Folder of the model to predict with. predict only."""
 
     examples: str | None = None
-    """Parquet file with example_id and text. predict only."""
+    """Parquet file with example_id and text (and context and label, for models that write). predict only."""
+
+    shots: int = Field(default=0, ge=0)
+    """Training examples that stand before each prompt. predict only, for models that write."""
 
     training: TrainingConfig = TrainingConfig()
-    """Settings of training; of these predict reads device, precision, threads and tokens_per_pass."""
+    """Settings of training; of these predict reads device, precision, threads, tokens_per_pass and max_length."""
+
+    prompt: PromptConfig = PromptConfig()
+    """What stands around each row's prompt. Only for models that write."""
+
+    generation: GenerationConfig = GenerationConfig()
+    """How answers are written. predict only, for models that write."""
 
     card: CardFacts = CardFacts()
     """Facts for the model card."""
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> "WorkOrder":
-        needed = {"train": ["base_model", "train"], "predict": ["checkpoint", "examples"]}[self.kind]
+        needed = list(_NEEDED[self.kind])
+        if not generates(self.task_type) and self.kind != "convert":
+            needed.append("labels")
+        if self.shots:
+            needed.append("train")
         missing = [name for name in needed if getattr(self, name) is None]
         if missing:
             raise ValueError(f"a work order of kind '{self.kind}' needs {', '.join(missing)}")
         return self
+
+    def path(self, name: str) -> Path:
+        """One of the paths that the kind of work needs; that it is there has been checked.
+
+        Raises:
+            ValueError: it is not.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise ValueError(f"the work order lacks {name}")
+        return Path(value)
 
     def write(self, path: Path) -> Path:
         """Write this order as JSON and return the path."""

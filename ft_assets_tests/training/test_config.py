@@ -10,9 +10,9 @@ from ft_assets.training.config import TrainingConfig
 
 
 def test_the_learning_rate_follows_the_method():
-    assert (
-        TrainingConfig(method="full").effective_learning_rate() < TrainingConfig().effective_learning_rate()
-    )
+    full, lora = TrainingConfig(method="full"), TrainingConfig(method="lora")
+    for task_type in ("text-classification", "text-generation"):
+        assert full.effective_learning_rate(task_type) < lora.effective_learning_rate(task_type)
 
 
 def test_dropout_is_off_with_adapters_and_the_models_own_with_full_training():
@@ -22,7 +22,7 @@ def test_dropout_is_off_with_adapters_and_the_models_own_with_full_training():
 
 
 def test_a_learning_rate_of_the_users_is_kept():
-    assert TrainingConfig(learning_rate=3e-4).effective_learning_rate() == 3e-4
+    assert TrainingConfig(learning_rate=3e-4).effective_learning_rate("translation") == 3e-4
 
 
 def test_an_unknown_key_names_the_nearest_known_one():

@@ -7,6 +7,7 @@ from ft_assets.training.model_card import model_card
 
 def _card(**changes):
     facts = {
+        "task_type": "text-classification",
         "title": "review_sentiment", "description": "Tells the mood of a review.", "labels": ["bad", "good"],
         "base_model": "somebody/model", "license_name": "apache-2.0", "language": "en",
         "data_versions": {"train_split": "abc"}, "training": {"learning_rate": 0.001}, "result": {"steps": 5},
@@ -35,3 +36,10 @@ def test_what_is_unknown_is_left_out():
 def test_the_text_tells_classes_settings_and_inputs():
     text = _card().text
     assert all(part in text for part in ("bad, good", "| learning_rate | 0.001 |", "| train_split | abc |"))
+
+
+def test_the_card_of_a_model_that_writes_shows_how_to_prompt_it():
+    card = _card(task_type="summarization", labels=None, prompt="Sum up:\n{text}")
+    assert card.data.to_dict()["pipeline_tag"] == "summarization"
+    assert "prompt = 'Sum up:\\n{text}'.replace('{text}', 'a text')" in card.text
+    assert "Classes" not in card.text

@@ -1,0 +1,147 @@
+"""A training from start to the best weights, whatever the model learns: settings, guards, measuring, early stopping.
+What is trained, and by which Trainer, is decided by the module of the task type."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainingArguments
+
+from ft_assets.training.best import BestWeights
+from ft_assets.training.config import TrainingConfig
+from ft_assets.training.flops import training_flops, utilisation
+from ft_assets.training.guards import FiniteGuard, require_finite_weights
+from ft_assets.training.hardware import Hardware, peak_memory
+from ft_assets.training.progress import Meter, Report
+from ft_assets.training.trainer import evaluation_steps
+
+__all__ = ["fine_tune"]
+
+_OPTIMIZER = "adamw_torch_fused"  # one kernel for all weights; torch has it for CUDA and for the CPU
+
+
+def fine_tune(
+    model: Any,
+    *,
+    rows: int,
+    evaluates: bool,
+    config: TrainingConfig,
+    learning_rate: float,
+    hardware: Hardware,
+    output: Path,
+    report: Report,
+    make_trainer: Callable[..., Any],
+    libraries: tuple[str, ...],
+    arguments: type[TrainingArguments] = TrainingArguments,
+    **more_arguments: Any,
+) -> dict[str, Any]:
+    """Train the model and leave the best weights in it.
+
+    Args:
+        model: as it is trained, adapters included.
+        rows: how many rows an epoch has.
+        evaluates: whether there are validation rows.
+        config: settings.
+        learning_rate: its peak.
+        hardware: what it runs on.
+        output: existing directory; scratch files lie there while it trains.
+        report: receives progress and evaluation messages.
+        make_trainer: takes what every `MeasuredTraining` takes, and model, args and callbacks.
+        libraries: distributions whose versions are told.
+        arguments: class of the Trainer's arguments, and further ones.
+
+    Returns:
+        What was measured and used, and the points of the curves.
+
+    Raises:
+        UserError: training diverged.
+    """
+    parameters, flops = list(model.parameters()), training_flops(model)
+    steps = max(1, math.ceil(config.epochs * math.ceil(rows / config.batch_size)))
+    evaluations = max(1, round(config.epochs * config.evaluations_per_epoch)) if evaluates else 0
+    guard = FiniteGuard(hardware.torch_device, peak_rate=learning_rate, steps=steps)
+    meter = Meter(report, hardware.torch_device, steps=steps, evaluations=evaluations)
+    with tempfile.TemporaryDirectory(prefix=".work-", dir=output) as scratch:
+        best = BestWeights(
+            Path(scratch),
+            metric=f"eval_{config.best_by}",
+            greater_is_better=config.best_by != "loss",
+            patience=config.early_stopping_patience,
+        )
+        given = _training_arguments(config, hardware, steps, learning_rate, Path(scratch)) | more_arguments
+        trainer = make_trainer(
+            model=model,
+            args=arguments(**given),
+            callbacks=[best],
+            group_by_length=config.length_grouping,
+            tokens_per_pass=hardware.tokens_per_pass,
+            evaluate_at=evaluation_steps(steps, evaluations),
+            meter=meter,
+            guard=guard,
+        )
+        trainer.train()
+        guard.check()
+        best.restore(model)
+    require_finite_weights(model, where="trained model")
+    totals = meter.totals()
+    return {
+        **totals,
+        **utilisation(flops, totals, hardware),
+        "method": config.method,
+        "learning_rate": learning_rate,
+        "seed": config.seed,
+        "settings": config.model_dump(mode="json", exclude_defaults=True),
+        "steps": trainer.state.global_step,
+        "planned_steps": steps,
+        "epochs": trainer.state.epoch,
+        "best_step": best.best_step,
+        "best_by": config.best_by,
+        "best_score": best.best_score,
+        "stopped_early": best.stopped_early,
+        "device": hardware.device,
+        "device_name": hardware.device_name,
+        "threads": hardware.threads,
+        "precision": hardware.precision,
+        "optimizer": _OPTIMIZER,
+        "attention": getattr(model.config, "_attn_implementation", None),
+        "tokens_per_pass": hardware.tokens_per_pass,
+        "peak_memory_bytes": peak_memory(hardware),
+        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "parameters": sum(p.numel() for p in parameters),
+        "libraries": {name: version(name) for name in libraries},
+        "history": meter.history,
+    }
+
+
+def _training_arguments(
+    config: TrainingConfig, hardware: Hardware, steps: int, learning_rate: float, scratch: Path
+) -> dict[str, Any]:
+    return {
+        "output_dir": str(scratch / "trainer"),
+        "per_device_train_batch_size": config.batch_size,
+        "per_device_eval_batch_size": config.batch_size,
+        "max_steps": steps,
+        "learning_rate": learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        "warmup_steps": math.ceil(config.warmup_fraction * steps),
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_gradient_norm,
+        "optim": _OPTIMIZER,
+        "bf16": hardware.precision == "bf16",
+        "use_cpu": not hardware.on_gpu,
+        "seed": config.seed,
+        "dataloader_pin_memory": hardware.on_gpu,
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "logging_nan_inf_filter": False,
+        "logging_strategy": "no",
+        "eval_strategy": "no",  # a callback says when, so that the last step is always among them
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
