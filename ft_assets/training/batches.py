@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-__all__ = ["LengthGroupedSampler", "LengthOrderedSampler", "PadBatch", "batches_by_tokens", "rows_per_pass"]
+__all__ = [
+    "LengthGroupedSampler",
+    "LengthOrderedSampler",
+    "NumberedBatches",
+    "PadBatch",
+    "batches_by_tokens",
+    "rows_per_pass",
+]
 
 _POOL_BATCHES = 50
 """Batches whose rows are sorted together. 50 as in transformers' own sampler: little padding, batches still
@@ -64,6 +72,41 @@ class LengthOrderedSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._order)
+
+
+class NumberedBatches:
+    """A collator whose draws depend on the seed and the batch's number alone: a training that is resumed sees the same
+    batches, though the loop reads ahead and skips what was done.
+
+    Args:
+        collator: makes the batch; it may draw from Python's, numpy's and torch's generators.
+        seed: of the training.
+    """
+
+    def __init__(self, collator: Callable[[Any], Any], seed: int) -> None:
+        self._collator = collator
+        self._seed = seed
+        self.number = 0
+        """Of the next batch, counted from the first one of the training."""
+
+    def __call__(self, features: Sequence[Any]) -> Any:
+        """The batch; the generators are left as they were."""
+        python_state, numpy_state, torch_state = (
+            random.getstate(),
+            np.random.get_state(),
+            torch.get_rng_state(),
+        )
+        draw = int(np.random.SeedSequence([self._seed, self.number]).generate_state(1)[0])
+        try:
+            random.seed(draw)
+            np.random.seed(draw)
+            torch.default_generator.manual_seed(draw)
+            return self._collator(features)
+        finally:
+            self.number += 1
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
+            torch.set_rng_state(torch_state)
 
 
 class PadBatch:

@@ -3,6 +3,8 @@ best."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
 
-__all__ = ["BestWeights"]
+__all__ = ["BestWeights", "changing"]
+
+_STATE = ("best_step", "best_score", "stopped_early", "_without_gain", "_latest_step")
+"""What `BestWeights` remembers beside the weights."""
 
 
 class BestWeights(TrainerCallback):
@@ -50,7 +55,7 @@ class BestWeights(TrainerCallback):
         if self.best_score is None or self._sign * score > self._sign * self.best_score:
             self.best_score, self.best_step, self._without_gain = score, state.global_step, 0
             if not last:  # after the last step the best weights are the ones in the model
-                save_file(_changing(kwargs["model"]), self._file)
+                save_file(changing(kwargs["model"]), self._file)
             return
         self._without_gain += 1
         if self._patience is not None and self._without_gain >= self._patience and not last:
@@ -60,14 +65,28 @@ class BestWeights(TrainerCallback):
     def restore(self, model: torch.nn.Module) -> None:
         """Put the best weights back into the model, if they are not the ones it has, and remove the file."""
         if self.best_step is not None and self.best_step != self._latest_step:
-            current = _changing(model)
+            current = changing(model)
             with torch.no_grad():
                 for name, value in load_file(self._file).items():
                     current[name].copy_(value)
         self._file.unlink(missing_ok=True)
 
+    def keep(self, folder: Path) -> dict[str, Any]:
+        """Copy the best weights into a folder, if they are not those of the model; returns the rest of the state as
+        plain JSON."""
+        if self._file.exists():
+            shutil.copyfile(self._file, folder / self._file.name)
+        return {name: getattr(self, name) for name in _STATE}
 
-def _changing(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    def take(self, state: Mapping[str, Any], folder: Path) -> None:
+        """Put back what `keep` has kept."""
+        for name in _STATE:
+            setattr(self, name, state[name])
+        if (folder / self._file.name).exists():
+            shutil.copyfile(folder / self._file.name, self._file)
+
+
+def changing(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The tensors that training changes, by name (not copies)."""
     tensors = {name: weight.data for name, weight in model.named_parameters() if weight.requires_grad}
     kept = model.state_dict().keys()

@@ -10,7 +10,14 @@ from pydantic import Field, field_validator
 from ft_assets.config import StrictModel
 from ft_assets.task_types import generates
 
-__all__ = ["DEFAULT_LEARNING_RATES", "GenerationConfig", "LoraConfig", "PromptConfig", "TrainingConfig"]
+__all__ = [
+    "DEFAULT_LEARNING_RATES",
+    "GenerationConfig",
+    "LoraConfig",
+    "PromptConfig",
+    "ResumeConfig",
+    "TrainingConfig",
+]
 
 DEFAULT_LEARNING_RATES = {
     "classification": {"lora": 1e-3, "full": 5e-5},
@@ -62,6 +69,20 @@ class GenerationConfig(StrictModel):
     shots: int = Field(default=3, ge=1)
     """Examples that the few-shot baseline is shown, drawn from the training rows that are no longer than half of
     them are: long ones would fill the window."""
+
+
+class ResumeConfig(StrictModel):
+    """How a training that is cut off goes on. Changes nothing of what comes out, so it is in no build key."""
+
+    every_minutes: float = Field(default=10.0, ge=0)
+    """Minutes between two resume points: what is lost at most. One holds the trained weights three times (AdamW keeps
+    two numbers for each), and the best ones so far."""
+
+    every_steps: int | None = Field(default=None, ge=1)
+    """Steps after which one is taken in any case. None: only the minutes count."""
+
+    keep: int = Field(default=2, ge=1)
+    """Resume points that stay on the disk. Two, so that there is one while the next is written."""
 
 
 class LoraConfig(StrictModel):

@@ -18,6 +18,7 @@ from ft_assets.training.flops import training_flops, utilisation
 from ft_assets.training.guards import FiniteGuard, require_finite_weights
 from ft_assets.training.hardware import Hardware, peak_memory
 from ft_assets.training.progress import Meter, Report
+from ft_assets.training.resume import ResumePoints, Resuming
 from ft_assets.training.trainer import evaluation_steps
 
 __all__ = ["fine_tune"]
@@ -37,6 +38,7 @@ def fine_tune(
     report: Report,
     make_trainer: Callable[..., Any],
     libraries: tuple[str, ...],
+    points: ResumePoints | None = None,
     arguments: type[TrainingArguments] = TrainingArguments,
     **more_arguments: Any,
 ) -> dict[str, Any]:
@@ -53,13 +55,15 @@ def fine_tune(
         report: receives progress and evaluation messages.
         make_trainer: takes what every `MeasuredTraining` takes, and model, args and callbacks.
         libraries: distributions whose versions are told.
+        points: where the state is kept in between; the training goes on from the newest point. None: nowhere.
         arguments: class of the Trainer's arguments, and further ones.
 
     Returns:
         What was measured and used, and the points of the curves.
 
     Raises:
-        UserError: training diverged.
+        UserError: training diverged, or the resume points are those of another one.
+        Stopped: the process was told to end, and the state has been kept.
     """
     parameters, flops = list(model.parameters()), training_flops(model)
     steps = max(1, math.ceil(config.epochs * math.ceil(rows / config.batch_size)))
@@ -73,18 +77,19 @@ def fine_tune(
             greater_is_better=config.best_by != "loss",
             patience=config.early_stopping_patience,
         )
+        resuming = Resuming(points, best=best, meter=meter, guard=guard) if points is not None else None
         given = _training_arguments(config, hardware, steps, learning_rate, Path(scratch)) | more_arguments
         trainer = make_trainer(
             model=model,
             args=arguments(**given),
-            callbacks=[best],
+            callbacks=[best, *([resuming] if resuming is not None else [])],
             group_by_length=config.length_grouping,
             tokens_per_pass=hardware.tokens_per_pass,
             evaluate_at=evaluation_steps(steps, evaluations),
             meter=meter,
             guard=guard,
         )
-        trainer.train()
+        _train(trainer, points, resuming, report)
         guard.check()
         best.restore(model)
     require_finite_weights(model, where="trained model")
@@ -116,6 +121,21 @@ def fine_tune(
         "libraries": {name: version(name) for name in libraries},
         "history": meter.history,
     }
+
+
+def _train(trainer: Any, points: ResumePoints | None, resuming: Resuming | None, report: Report) -> None:
+    """Train, from the newest resume point if there is one."""
+    if points is None or resuming is None:
+        trainer.train()
+        return
+    point = points.newest()
+    if point is not None:
+        resuming.resume(point)
+        report({"kind": "note", "text": f"goes on from the resume point {point.name}"})
+    try:
+        trainer.train(resume_from_checkpoint=str(point) if point is not None else None)
+    finally:
+        resuming.release()
 
 
 def _training_arguments(

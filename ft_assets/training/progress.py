@@ -4,7 +4,7 @@ the curves."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -135,6 +135,27 @@ class Meter:
             "tokens_seen": int(self._total.tokens),
             "squared_lengths_seen": int(self._total.squared_lengths),
         }
+
+    def state(self) -> dict[str, Any]:
+        """All that has been counted so far, as plain JSON."""
+        self._read()
+        sums = {name: vars(getattr(self, name)) for name in ("_message", "_point", "_total")}
+        elapsed = time.perf_counter() - self._started
+        return {
+            "sums": sums,
+            "history": self.history,
+            "evaluation_seconds": self._evaluation_seconds,
+            "elapsed": elapsed,
+        }
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Go on counting from what `state` gave; the time in between does not count."""
+        for name, sums in state["sums"].items():
+            setattr(self, name, _Sums(**sums))
+        self.history = list(state["history"])
+        self._evaluation_seconds = list(state["evaluation_seconds"])
+        self._last_read = time.perf_counter()
+        self._started = self._last_read - state["elapsed"]
 
     def _read(self) -> None:
         now = time.perf_counter()

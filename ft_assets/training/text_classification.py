@@ -21,6 +21,7 @@ from ft_assets.training.guards import require_finite_weights
 from ft_assets.training.hardware import choose_hardware
 from ft_assets.training.methods import prepare
 from ft_assets.training.progress import Report
+from ft_assets.training.resume import ResumePoints
 from ft_assets.training.rows import Rows, model_window, read_rows
 from ft_assets.training.trainer import ClassifierTrainer, evaluation_scores
 
@@ -40,6 +41,7 @@ def train_classifier(
     output: Path,
     report: Report,
     base_model_name: str | None = None,
+    points: ResumePoints | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a sequence classifier and write the checkpoint into `output`.
 
@@ -52,6 +54,7 @@ def train_classifier(
         output: existing directory; receives the checkpoint in Hub format (and `adapter/` with LoRA).
         report: receives progress, evaluation and note messages.
         base_model_name: identity of the base model for the files; never a path.
+        points: where the training's state is kept, to go on from it.
 
     Returns:
         What was measured and used, and the points of the curves: the content of `training.json`.
@@ -73,6 +76,7 @@ def train_classifier(
         output=output,
         report=report,
         libraries=_LIBRARIES,
+        points=points,
         make_trainer=partial(
             ClassifierTrainer,
             data_collator=PadBatch(

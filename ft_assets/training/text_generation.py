@@ -25,6 +25,7 @@ from ft_assets.training.hardware import choose_hardware
 from ft_assets.training.language_model import LanguageModelTrainer, packing_difference
 from ft_assets.training.methods import prepare
 from ft_assets.training.progress import Report
+from ft_assets.training.resume import ResumePoints
 from ft_assets.training.rows import model_window
 from ft_assets.training.sequences import Sequences, encode_rows, read_conversations
 
@@ -49,6 +50,7 @@ def train_language_model(
     report: Report,
     mask: Callable[[str], str],
     base_model_name: str | None = None,
+    points: ResumePoints | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a causal language model and write the checkpoint into `output`.
 
@@ -63,6 +65,7 @@ def train_language_model(
         report: receives progress, evaluation and note messages.
         mask: hides personal data in the examples that the audit shows.
         base_model_name: identity of the base model for the files; never a path.
+        points: where the training's state is kept, to go on from it.
 
     Returns:
         What was measured and used, the audits, and the points of the curves: the content of `training.json`.
@@ -95,6 +98,7 @@ def train_language_model(
         output=output,
         report=report,
         libraries=_LIBRARIES,
+        points=points,
         arguments=SFTConfig,
         # The rows are tokenised, and a pass keeps within the memory without computing everything twice.
         dataset_kwargs={"skip_prepare_dataset": True},

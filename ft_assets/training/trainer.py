@@ -3,6 +3,7 @@ elsewhere."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,15 @@ from torch.nn.functional import cross_entropy
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 
-from ft_assets.training.batches import LengthGroupedSampler, LengthOrderedSampler, rows_per_pass
+from ft_assets.training.batches import (
+    LengthGroupedSampler,
+    LengthOrderedSampler,
+    NumberedBatches,
+    rows_per_pass,
+)
 from ft_assets.training.guards import FiniteGuard, total_norm
 from ft_assets.training.progress import Meter
+from ft_assets.training.resume import restore_optimizer, restore_weights
 
 __all__ = ["ClassifierTrainer", "MeasuredTraining", "evaluation_scores", "evaluation_steps"]
 
@@ -72,8 +79,9 @@ class MeasuredTraining:
         # The loss is ours, so nothing needs to be counted ahead of a batch.
         self.model_accepts_loss_kwargs = False
         trainer: Any = self
+        self._batches = NumberedBatches(trainer.data_collator, trainer.args.seed)
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(_StepCallback(meter, guard, evaluate_at))
+        trainer.add_callback(_StepCallback(meter, guard, evaluate_at, self._batches))
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Timed apart from the training; reports the scores."""
@@ -89,6 +97,20 @@ class MeasuredTraining:
         """The metrics, by the parent's loop."""
         metrics: dict[str, float] = super().evaluate(*args, **kwargs)  # type: ignore[misc]
         return metrics
+
+    # Resume points are ours: the parent would unpickle its own files. What the generators had drawn is put back by
+    # `Resuming`, just before the first step.
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        trainer: Any = self
+        restore_weights(trainer.model if model is None else model, Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            trainer: Any = self
+            restore_optimizer(trainer.optimizer, trainer.lr_scheduler, Path(checkpoint))
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Nothing: see above."""
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Not counted here: the parent walks through all parameters for it at every step."""
@@ -108,6 +130,15 @@ class MeasuredTraining:
     def _moment(self) -> dict[str, Any]:
         trainer: Any = self
         return {"step": trainer.state.global_step + 1, "learning_rate": trainer._get_learning_rate()}
+
+    def get_train_dataloader(self) -> Any:
+        """As the parent's; each batch is made by its number (`NumberedBatches`), those of evaluations are not."""
+        trainer: Any = self
+        plain, trainer.data_collator = trainer.data_collator, self._batches
+        try:
+            return super().get_train_dataloader()  # type: ignore[misc]
+        finally:
+            trainer.data_collator = plain
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         trainer: Any = self
@@ -187,7 +218,10 @@ def _lengths(dataset: Any) -> np.ndarray:
 class _StepCallback(TrainerCallback):
     """What is done after each optimizer step."""
 
-    def __init__(self, meter: Meter, guard: FiniteGuard, evaluate_at: set[int]) -> None:
+    def __init__(
+        self, meter: Meter, guard: FiniteGuard, evaluate_at: set[int], batches: NumberedBatches
+    ) -> None:
+        self._batches = batches
         self._meter = meter
         self._guard = guard
         self._evaluate_at = evaluate_at
@@ -195,6 +229,7 @@ class _StepCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._trained = [weight for weight in kwargs["model"].parameters() if weight.requires_grad]
+        self._batches.number = state.global_step
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         rate = kwargs["lr_scheduler"].get_last_lr()[0]

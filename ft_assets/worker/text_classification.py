@@ -29,6 +29,7 @@ def load(kind: str) -> None:
 def train(order: WorkOrder, send: _Send) -> dict[str, Any]:
     """Train, write the checkpoint and its card; returns what `train_classifier` returns."""
     from ft_assets.training.text_classification import train_classifier
+    from ft_assets.worker.resuming import resume_points
 
     output = Path(order.output)
     result = train_classifier(
@@ -40,6 +41,7 @@ def train(order: WorkOrder, send: _Send) -> dict[str, Any]:
         output=output,
         report=send,
         base_model_name=order.card.base_model,
+        points=resume_points(order, send),
     )
     settings, outcome = training_facts(order, result, ("loss", "accuracy", "f1_macro"))
     card = model_card(

@@ -31,6 +31,7 @@ def load(kind: str) -> None:
 def train(order: WorkOrder, send: _Send) -> dict[str, Any]:
     """Train, write the checkpoint and its card; returns what `train_language_model` returns."""
     from ft_assets.training.text_generation import train_language_model
+    from ft_assets.worker.resuming import resume_points
 
     output = Path(order.output)
     result = train_language_model(
@@ -44,6 +45,7 @@ def train(order: WorkOrder, send: _Send) -> dict[str, Any]:
         report=send,
         mask=lambda text: mask(text, _SHOWN_CHARS),
         base_model_name=order.card.base_model,
+        points=resume_points(order, send),
     )
     settings, outcome = training_facts(order, result, ("loss", "perplexity"))
     if order.prompt.system is not None:

@@ -9,9 +9,9 @@ from pydantic import Field, ValidationError, model_validator
 from ft_assets.config import StrictModel
 from ft_assets.errors import UserError
 from ft_assets.task_types import generates
-from ft_assets.training.config import GenerationConfig, PromptConfig, TrainingConfig
+from ft_assets.training.config import GenerationConfig, PromptConfig, ResumeConfig, TrainingConfig
 
-__all__ = ["RESULT_FILES", "CardFacts", "Kind", "WorkOrder"]
+__all__ = ["RESULT_FILES", "CardFacts", "Kind", "ResumeOrder", "WorkOrder"]
 
 Kind = Literal["train", "predict", "convert"]
 """The kinds of work."""
@@ -51,6 +51,13 @@ class CardFacts(StrictModel):
 
     data_versions: dict[str, str] = Field(default_factory=dict)
     """Data version of each input: train_split, validation_split, base_model."""
+
+
+class ResumeOrder(ResumeConfig):
+    """Where a training keeps its state, and how often."""
+
+    folder: str
+    """A folder of this training's own."""
 
 
 class WorkOrder(StrictModel):
@@ -95,6 +102,9 @@ class WorkOrder(StrictModel):
 
     generation: GenerationConfig = GenerationConfig()
     """How answers are written. predict only, for models that write."""
+
+    resume: ResumeOrder | None = None
+    """Where the training keeps its state, to go on from it. train only; None: nowhere."""
 
     card: CardFacts = CardFacts()
     """Facts for the model card."""
