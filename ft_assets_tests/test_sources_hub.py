@@ -74,6 +74,21 @@ def test_a_model_is_fetched_without_its_pickled_weights(hub: Web, tmp_path: Path
     assert present == downloads(hub) == ["1_Pooling/config.json", "config.json", "model.safetensors"]
 
 
+def test_a_gguf_file_is_fetched_alone_where_it_is_named(hub: Web, tmp_path: Path) -> None:
+    content = b"GGUF\x03\0\0\0 and more"
+    put(hub, "org/model", MODEL | {"q/m.Q4_0.gguf": content, "q/m.Q8_0.gguf": b"GGUF"})
+    file = resolve_model(f"hf://org/model@{COMMIT}/q/m.Q4_0.gguf", cache=tmp_path, base=tmp_path)
+    assert (file.name, file.read_bytes()) == ("m.Q4_0.gguf", content)
+    assert downloads(hub) == ["q/m.Q4_0.gguf"]
+
+
+def test_a_repository_of_gguf_files_asks_for_one_of_them(hub: Web, tmp_path: Path) -> None:
+    put(hub, "org/model", {"README.md": b"", "m.Q4_0.gguf": b"GGUF", "m.Q8_0.gguf": b"GGUF"})
+    with pytest.raises(UserError, match="no safetensors weights, but 2 in GGUF's format") as error:
+        resolve_model(f"hf://org/model@{COMMIT}", cache=tmp_path, base=tmp_path)
+    assert error.value.do.endswith(f"hf://org/model@{COMMIT}/m.Q4_0.gguf")
+
+
 @pytest.mark.parametrize("revision", [COMMIT, "v1.0", "refs%2Fpr%2F1"])
 def test_the_second_time_needs_no_network(
     hub: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str

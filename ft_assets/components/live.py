@@ -42,7 +42,9 @@ class LiveProgress:
             scores = {f"validation_{name}": message[name] for name in message if name not in ("kind", "step")}
             self._observe(scores | {"step": message.get("step")})
             self.context.log.info(
-                "validation at step %s: %s", message.get("step"), _shown(message, ("loss", "f1_macro", "perplexity"))
+                "validation at step %s: %s",
+                message.get("step"),
+                _shown(message, ("loss", "f1_macro", "perplexity")),
             )
         elif kind == "note":
             self.context.log.info(str(message["text"]))

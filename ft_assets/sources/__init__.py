@@ -9,12 +9,14 @@ One module for each kind of source:
     s3://…, https://…, memory://…                               `remote`: any fsspec URL
     module:function                                             `functions`: the user's own Python
 
+A base model (`models`) is a folder with safetensors weights or a GGUF file (`gguf`).
+
 What is fetched lies in a cache (`cache`), whole and verified or not at all, and is used from there with the
 network off. Nothing that is fetched is ever run, built or unpickled.
 """
 
 from ft_assets.sources.functions import load_function
-from ft_assets.sources.models import check_model, check_weights, resolve_model
+from ft_assets.sources.models import check_model, check_weights, is_gguf, resolve_model
 from ft_assets.sources.resolver import ResolvedFile, identity, resolve
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "check_model",
     "check_weights",
     "identity",
+    "is_gguf",
     "load_function",
     "resolve",
     "resolve_model",

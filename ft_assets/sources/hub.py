@@ -75,7 +75,8 @@ def fetch(source: str, cache: Path, *, for_model: bool = False) -> Path:
     Args:
         source: see the module's docstring.
         cache: where fetched files are kept.
-        for_model: leave out weights that are not read here (pickled ones, other frameworks').
+        for_model: leave out weights that are not read here (pickled ones, other frameworks'). A GGUF file is left
+            out, too, unless the path names it.
 
     Raises:
         UserError: no such repository, revision or path; gated; the hub cannot be reached.
@@ -135,9 +136,19 @@ def _select(names: list[str], wanted: HubSource, for_model: bool) -> list[str]:
         raise UserError(f"{wanted.repo} has a file whose name leads out of it", where=str(wanted))
     if not for_model:
         return inside
+    if path is not None and path.lower().endswith(".gguf"):
+        return inside
     kept = [name for name in inside if not any(fnmatch(name, pattern) for pattern in _NOT_FOR_MODELS)]
     if not any(name.endswith(".safetensors") for name in kept):
         weights = [name for name in inside if fnmatch(name, "*.bin") or fnmatch(name, "*.pt")]
+        ggufs = [name for name in inside if fnmatch(name, "*.gguf")]
+        if ggufs:
+            named = HubSource(wanted.repo, wanted.revision, ggufs[0], is_dataset=False)
+            raise UserError(
+                f"base model '{wanted}' has no safetensors weights, but {len(ggufs)} in GGUF's format",
+                where=str(wanted),
+                do=f"name the file that you want, such as {named}",
+            )
         raise UserError(
             f"base model '{wanted}' has no safetensors weights"
             + (f", only pickled ones ({', '.join(weights[:3])})" if weights else ""),

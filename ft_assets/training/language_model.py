@@ -19,7 +19,14 @@ from ft_assets.training.batches import batches_by_tokens
 from ft_assets.training.conversations import Encoded
 from ft_assets.training.trainer import MeasuredTraining
 
-__all__ = ["LanguageModelTrainer", "PadConversations", "packing_difference", "passes", "summed_losses"]
+__all__ = [
+    "LanguageModelTrainer",
+    "PadConversations",
+    "mean_loss",
+    "packing_difference",
+    "passes",
+    "summed_losses",
+]
 
 IGNORED = -100
 """Label of a token that is not learnt, as transformers has it."""
@@ -33,12 +40,12 @@ class PadConversations:
     """
 
     def __init__(self, pad_id: int) -> None:
-        self._pad_id = pad_id
+        self.pad_id = pad_id
 
     def __call__(self, features: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         longest = max(len(feature["input_ids"]) for feature in features)
         shape = (len(features), longest)
-        ids, labels = np.full(shape, self._pad_id), np.full(shape, IGNORED)
+        ids, labels = np.full(shape, self.pad_id), np.full(shape, IGNORED)
         mask = np.zeros(shape, dtype=np.int64)
         for i, feature in enumerate(features):
             length = len(feature["input_ids"])
@@ -198,23 +205,44 @@ class LanguageModelTrainer(MeasuredTraining, SFTTrainer):
     def _evaluated(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Mean loss of the validation rows' learnt tokens. Not by the parent's loop, which would keep all logits."""
         model: Any = self.model
-        device = self.args.device
-        lengths = np.array([len(row.ids) for row in self._validation])
-        total, learnt = torch.zeros((), dtype=torch.float64, device=device), 0
         model.eval()
-        with torch.inference_mode(), self.compute_loss_context_manager():
-            for places in batches_by_tokens(lengths, self._tokens_per_pass):
-                batch = self._pad([_feature(self._validation[i]) for i in places])
-                batch = {name: tensor.to(device) for name, tensor in batch.items()}
-                learnt += int((batch["labels"][:, 1:] != IGNORED).sum())
-                for each in passes(batch, self._tokens_per_pass, packed=self._packed):
-                    total += summed_losses(model, each, fused=self._fused).double()
+        with self.compute_loss_context_manager():
+            loss = mean_loss(
+                model,
+                self._validation,
+                self._tokens_per_pass,
+                packed=self._packed,
+                pad_id=self._pad.pad_id,
+                fused=self._fused,
+            )
         model.train()
-        loss = float(total) / max(learnt, 1)
         # e^700 is about the largest number that a float holds.
         metrics = {"eval_loss": loss, "eval_perplexity": float(np.exp(min(loss, 700.0)))}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+def mean_loss(
+    model: Any,
+    rows: Sequence[Encoded],
+    tokens_per_pass: int,
+    *,
+    packed: bool,
+    pad_id: int,
+    fused: bool = False,
+) -> float:
+    """Mean cross-entropy of the learnt tokens of some rows, in nats; no logits are kept."""
+    pad, device = PadConversations(pad_id), next(model.parameters()).device
+    lengths = np.array([len(row.ids) for row in rows])
+    total, learnt = torch.zeros((), dtype=torch.float64, device=device), 0
+    with torch.inference_mode():
+        for places in batches_by_tokens(lengths, tokens_per_pass):
+            batch = pad([_feature(rows[i]) for i in places])
+            batch = {name: tensor.to(device) for name, tensor in batch.items()}
+            learnt += int((batch["labels"][:, 1:] != IGNORED).sum())
+            for each in passes(batch, tokens_per_pass, packed=packed):
+                total += summed_losses(model, each, fused=fused).double()
+    return float(total) / max(learnt, 1)
 
 
 def _dataset(rows: Sequence[Encoded]) -> Any:

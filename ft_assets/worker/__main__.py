@@ -31,6 +31,7 @@ _ENVIRONMENT = {
     "HF_DATASETS_OFFLINE": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "true",
+    "TQDM_DISABLE": "1",
     # Threads that wait for one another sleep instead of spinning. On a machine that does anything else
     # beside, spinning made small matrix products up to thirty times slower; on an idle one it brings nothing.
     "OMP_WAIT_POLICY": "passive",

@@ -76,7 +76,7 @@ class WorkOrder(StrictModel):
     """Names of the classes, in the order of the model's outputs. Only for models that choose a label."""
 
     base_model: str | None = None
-    """Folder of the base model. train and convert."""
+    """Folder of the base model, or a GGUF file (convert only)."""
 
     train: str | None = None
     """Parquet file with example_id, text, label (and context, for models that write). train; and predict with
