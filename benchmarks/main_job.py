@@ -14,12 +14,9 @@ Run it on a quiet machine.
 import argparse
 import json
 import os
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.bars import Bar, show  # noqa: E402
-from ft_assets.artifacts import Artifact, ArtifactStore  # noqa: E402
+from benchmarks.materialized import data_environment, latest, measured, run  # noqa: E402
 
 TASK = "review_sentiment"
 HEAVY = ("torch", "transformers", "datasets", "evaluate", "great_expectations", "sklearn")
@@ -45,50 +42,23 @@ def main() -> None:
     quick, seeds = given.quick, 1 if given.quick else given.seeds
     with tempfile.TemporaryDirectory(prefix="ft_assets-bench-") as folder:
         data = Path(folder) / "data"
-        environment = _environment(data)
+        environment = data_environment(data)
         bars = measure_load()
         bars += measure_job(data, environment)
         bars += measure_training(data, Path(folder), seeds, quick)
     show(bars)
 
 
-def _environment(data: Path) -> dict[str, str]:
-    """A data directory of its own, over the cache of the checkout; compiled modules are kept, as they usually are."""
-    (data / "dagster").mkdir(parents=True)
-    cache = Path(os.environ.get("FT_DATA_DIR", ROOT / "data")) / "cache"
-    (data / "cache").symlink_to(cache.resolve())
-    shutil.copy(ROOT / "dagster.yaml", data / "dagster")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    changes = {
-        "FT_DATA_DIR": str(data),
-        "DAGSTER_HOME": str(data / "dagster"),
-        "DAGSTER_DISABLE_TELEMETRY": "1",
-    }
-    os.environ |= changes
-    return environment | changes
-
-
-def _run(arguments: list[str], environment: Mapping[str, str] | None = None) -> tuple[float, str]:
-    """Wall seconds and output of a Python command. Raises if it fails."""
-    started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise RuntimeError(f"{arguments} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-    return time.perf_counter() - started, done.stdout
-
-
 def measure_load(pairs: int = 7) -> list[Bar]:
     """The code location's load time as a ratio, pair by pair in turn, after a warm-up."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    _run(["-W", "ignore", "-c", LOAD], environment)
+    run(["-W", "ignore", "-c", LOAD], environment)
     ratios = []
     for _ in range(pairs):
-        dagster, _out = _run(["-c", "import dagster"], environment)
-        ours, _out = _run(["-W", "ignore", "-c", LOAD], environment)
+        dagster, _out = run(["-c", "import dagster"], environment)
+        ours, _out = run(["-W", "ignore", "-c", LOAD], environment)
         ratios.append(ours / dagster)
-    _seconds, out = _run(
+    _seconds, out = run(
         ["-W", "ignore", "-c", f"{LOAD}; import sys; print([m for m in {HEAVY} if m in sys.modules])"],
         environment,
     )
@@ -105,12 +75,12 @@ def measure_load(pairs: int = 7) -> list[Bar]:
 def measure_job(data: Path, environment: Mapping[str, str]) -> list[Bar]:
     """A cold materialisation, its compute, and a second one that reuses everything."""
     # As `make instance` does, which is part of the set-up.
-    _run(["-m", "dagster", "instance", "concurrency", "set", "gpu", "1"], environment)
+    run(["-m", "dagster", "instance", "concurrency", "set", "gpu", "1"], environment)
     command = ["-W", "ignore", "-m", "ft_assets", "materialize", TASK]
-    cold, _out = _run(command, environment)
-    second, _out = _run(command, environment)
+    cold, _out = run(command, environment)
+    second, _out = run(command, environment)
     assets = sorted(path.name for path in (data / "store" / TASK).iterdir())
-    seconds = {asset: latest(data, asset).manifest["seconds"] for asset in assets}
+    seconds = {asset: latest(data, TASK, asset).manifest["seconds"] for asset in assets}
     compute = sum(seconds.values())
     timed = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
     print(f"job: cold {cold:.1f} s, of it {timed}; second {second:.1f} s")
@@ -166,7 +136,7 @@ def work_order(data: Path, folder: Path, seed: int, epochs: float | None) -> str
     """The worker's order for the sample's splits and settings, with another seed."""
     from ft_assets.worker.work_order import WorkOrder
 
-    config = latest(data, "checkpoint").manifest["config"]
+    config = latest(data, TASK, "checkpoint").manifest["config"]
     training = config["training"] | {"seed": seed} | ({"epochs": epochs} if epochs else {})
     training["learning_rate"] = training["learning_rate"] or 1e-3
     (folder / "checkpoint").mkdir(parents=True)
@@ -174,25 +144,12 @@ def work_order(data: Path, folder: Path, seed: int, epochs: float | None) -> str
         kind="train",
         output=str(folder / "checkpoint"),
         labels=config["labels"],
-        base_model=str(latest(data, "base_model").path),
-        train=str(latest(data, "train_split").file("examples.parquet")),
-        validation=str(latest(data, "validation_split").file("examples.parquet")),
+        base_model=str(latest(data, TASK, "base_model").path),
+        train=str(latest(data, TASK, "train_split").file("examples.parquet")),
+        validation=str(latest(data, TASK, "validation_split").file("examples.parquet")),
         training=training,
     )
     return str(order.write(folder / "order.json"))
-
-
-def measured(module: str, arguments: list[str]) -> int:
-    """Peak memory (KiB, of the process by itself, as the kernel accounts for it) of `python -m MODULE`."""
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", module, *arguments], cwd=ROOT, stdout=log, stderr=log
-        )
-        _pid, status, usage = os.wait4(process.pid, 0)
-        if status:
-            log.seek(0)
-            raise RuntimeError(f"{module} failed:\n{log.read().decode()[-4000:]}")
-    return usage.ru_maxrss
 
 
 def gain(data: Path, checkpoint: Path, training: Mapping[str, Any]) -> dict[str, float]:
@@ -203,15 +160,15 @@ def gain(data: Path, checkpoint: Path, training: Mapping[str, Any]) -> dict[str,
     from ft_assets.evaluation.text_classification import evaluate_predictions
     from ft_assets.worker.work_order import WorkOrder
 
-    labels = latest(data, "checkpoint").manifest["config"]["labels"]
-    test = latest(data, "test_split").file("examples.parquet")
+    labels = latest(data, TASK, "checkpoint").manifest["config"]["labels"]
+    test = latest(data, TASK, "test_split").file("examples.parquet")
     output = checkpoint.with_name("predictions")
     output.mkdir()
     order = WorkOrder(
         kind="predict", output=str(output), labels=labels, checkpoint=str(checkpoint), examples=str(test)
     )
-    _run(["-m", "ft_assets.worker", str(order.write(output.with_suffix(".json")))])
-    tfidf = latest(data, "baselines").table("tfidf")
+    run(["-m", "ft_assets.worker", str(order.write(output.with_suffix(".json")))])
+    tfidf = latest(data, TASK, "baselines").table("tfidf")
     report = evaluate_predictions(
         pq.read_table(test),
         pq.read_table(output / "predictions.parquet"),
@@ -225,13 +182,6 @@ def gain(data: Path, checkpoint: Path, training: Mapping[str, Any]) -> dict[str,
         "low": difference["low"],
         "high": difference["high"],
     }
-
-
-def latest(data: Path, asset: str) -> Artifact:
-    """The one artifact that the cold materialisation has published."""
-    store = ArtifactStore(data / "store", cache=data / "cache")
-    [manifest] = (data / "store" / TASK / asset).glob("*/manifest.json")
-    return store.open(TASK, asset, manifest.parent.name)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-__all__ = ["cache_dir", "data_dir", "reports_port", "store_root"]
+__all__ = ["cache_dir", "data_dir", "reports_port", "resume_dir", "store_root"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -26,6 +26,12 @@ def store_root() -> str:
 def cache_dir() -> Path:
     """Downloads and local copies: may be deleted at any time, is filled again from the sources."""
     return data_dir() / "cache"
+
+
+def resume_dir() -> Path:
+    """States of trainings under way, by task: a training that is cut off goes on from there. On this machine's disk,
+    wherever the store is."""
+    return data_dir() / "resume"
 
 
 def reports_port() -> int:

@@ -53,6 +53,8 @@ def collect_garbage(
     """
     from ft_assets.artifacts import Removal
     from ft_assets.components.recorded import current_builds, current_versions, tasks_under_way
+    from ft_assets.disk import size_of
+    from ft_assets.removal.unfinished import remove_unfinished, unfinished
     from ft_assets.removal.unused import find_unused, remove_unused, tasks_of
 
     root = local_store_for("gc removes")
@@ -81,6 +83,9 @@ def collect_garbage(
             for each in unused:
                 print(f"{task}/{each.asset}/{each.name}: {each.why} ({size_text(each.size)})")
             freed += sum(each.size for each in unused) if dry_run else remove_unused(removal, unused)
+            for path in (left := unfinished(task, older_than)):
+                print(f"{path}: a training that was cut off long ago ({size_text(size_of(path))})")
+            freed += sum(map(size_of, left)) if dry_run else remove_unfinished(left)
     print(
         f"{size_text(freed)} would be freed; nothing was changed" if dry_run else f"{size_text(freed)} freed"
     )

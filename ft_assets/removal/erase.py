@@ -12,6 +12,7 @@ from ft_assets.errors import UserError
 from ft_assets.lineage.graph import builds
 from ft_assets.removal import suppressed
 from ft_assets.removal.rows import Holder, Rows, holders, is_named, rows_of
+from ft_assets.removal.unfinished import remove_unfinished, unfinished
 from ft_assets.removal.withdraw import SourceFile, kept_copies, meant_paths, note
 
 __all__ = ["Erased", "Erasure", "erase", "plan_erasure"]
@@ -32,6 +33,8 @@ class Erasure:
     """Checkpoints that were trained on them."""
     copies: list[Path]
     """Withdrawn copies of the file."""
+    unfinished: list[Path]
+    """States of trainings that were cut off: they may have seen the rows."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def plan_erasure(
         return None
     found = holders(root, task, rows.ids | before)
     retire = [each for each in found if each.asset == CHECKPOINT and "/" not in each.name]
-    return Erasure(task, rows, known, [each for each in found if each not in retire], retire, copies)
+    remove = [each for each in found if each not in retire]
+    return Erasure(task, rows, known, remove, retire, copies, unfinished(task))
 
 
 def erase(removal: Removal, plan: Erasure, *, reason: str, now: datetime) -> Erased:
@@ -108,6 +112,7 @@ def erase(removal: Removal, plan: Erasure, *, reason: str, now: datetime) -> Era
         freed += copy.stat().st_size
         note(plan.task, {"action": "erased", "kept_as": copy.name, "at": at})
         copy.unlink()
+    freed += remove_unfinished(plan.unfinished)
     return Erased(new, freed, retired)
 
 

@@ -13,7 +13,7 @@ from ft_assets.commands.erase import erase_rows
 from ft_assets.components.stage import Task
 from ft_assets.disk import flock
 from ft_assets.errors import UserError
-from ft_assets.paths import data_dir
+from ft_assets.paths import data_dir, resume_dir
 from ft_assets.removal import suppressed
 from ft_assets_tests.flow import Flow
 from ft_assets_tests.runs import current, published
@@ -189,6 +189,17 @@ def test_a_row_that_cannot_be_read_is_erased(
     erase(instance, made, row["example_id"])
     materialize(instance, made, *ROWS)
     assert rows_of(instance, "quarantine") == [] and where_it_stands("secretinonefield") == []
+
+
+def test_states_of_trainings_that_were_cut_off_go_with_the_rows(
+    instance: dg.DagsterInstance, made: Task, capsys: pytest.CaptureFixture[str]
+) -> None:
+    point = resume_dir() / made.name / "cut" / "step-000000004"
+    point.mkdir(parents=True)
+    (point / "weights.safetensors").write_bytes(b"w")
+    erase(instance, made, rows_of(instance, "train_split")[0]["example_id"])
+    assert not point.parent.exists()
+    assert f"remove {point.parent} (the state of a training that was cut off)" in capsys.readouterr().out
 
 
 def test_a_dry_run_and_a_missing_yes_change_nothing(

@@ -15,7 +15,7 @@ from ft_assets.commands.gc import collect_garbage
 from ft_assets.components.stage import Task
 from ft_assets.disk import flock
 from ft_assets.errors import UserError
-from ft_assets.paths import data_dir
+from ft_assets.paths import data_dir, resume_dir
 from ft_assets.removal.unused import find_unused
 from ft_assets_tests.runs import current, published, work_in_progress
 from ft_assets_tests.tickets import ASSETS, materialize, tickets, write_csv
@@ -105,6 +105,14 @@ def test_an_entry_whose_artifact_is_gone_and_old_refused_folders_go(project_data
     assert unused({"asset": "v0"}) == {"asset/index/shared", "asset/refused/old", "asset/damaged/v9-old"}
 
 
+def cut_off(made: Task, name: str) -> Path:
+    """The folder that a training which was cut off has left."""
+    point = resume_dir() / made.name / name / "step-000000004"
+    point.mkdir(parents=True)
+    (point / "weights.safetensors").write_bytes(b"w" * 1_000)
+    return point.parent
+
+
 def change(instance: dg.DagsterInstance, made: Task, incoming: Path, *assets: str) -> dict[str, str]:
     """Three versions of these assets (`raw_examples`, if none is named); gives what is current."""
     for rows in (90, 120):
@@ -137,6 +145,17 @@ def test_by_default_nothing_that_is_younger_than_a_month_goes(
     change(instance, made, incoming)
     before = published(store_dir())
     assert collect_garbage(instance) == 0 and published(store_dir()) == before
+
+
+def test_the_state_of_a_training_that_was_cut_off_long_ago_goes(
+    instance: dg.DagsterInstance, made: Task, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = (cut_off(made, name) for name in ("old", "new"))
+    os.utime(old, (time.time() - 40 * 86_400,) * 2)
+    assert collect_garbage(instance, dry_run=True) == 1_000 and old.is_dir()
+    assert collect_garbage(instance) == 1_000
+    assert not old.exists() and new.is_dir()
+    assert f"{old}: a training that was cut off long ago" in capsys.readouterr().out
 
 
 def test_a_task_that_is_being_built_is_left_alone(

@@ -1,0 +1,307 @@
+"""Training, measured: `python benchmarks/training.py [--quick] [--only PART …] [--seeds N]`. Run it on a quiet machine.
+
+- generation: SmolLM2-135M with LoRA on rows of `code_docstrings`, by our worker, by `trl.SFTTrainer` with its defaults,
+  and by that with bf16 and gradient checkpointing switched off; same rows, batches, rates and steps. What counts is
+  tokens of the rows a second, padding left out, and the validation loss, measured by the same code.
+- classification: MiniLM on `review_sentiment`, by our worker and by `transformers.Trainer` with its defaults.
+- resume: trainings that are killed at random steps and go on: as many as `--kills` (100), over both task types and
+  methods; every one is compared, bit for bit, with the same training left alone.
+
+`--quick` takes a few rows and one seed, and five kills: it shows that everything runs, not what it is worth.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.bars import Bar, show  # noqa: E402
+from benchmarks.materialized import data_of, latest, measured  # noqa: E402
+from ft_assets.artifacts import Artifact  # noqa: E402
+from ft_assets.worker.work_order import ResumeOrder, WorkOrder  # noqa: E402
+
+TASK = "code_docstrings"
+PARTS = ("generation", "classification", "resume")
+ROWS, QUICK_ROWS, VALIDATION_ROWS = 160, 32, 64
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="few rows, one seed, five kills")
+    parser.add_argument("--seeds", type=int, default=3, help="how many seeds to train (3)")
+    parser.add_argument("--kills", type=int, metavar="N", help="how many trainings to kill (100)")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts only")
+    given = parser.parse_args()
+    seeds = 1 if given.quick else given.seeds
+    bars: list[Bar] = []
+    with tempfile.TemporaryDirectory(prefix="ft_assets-training-") as folder:
+        if "generation" in given.only:
+            bars += measure_generation(
+                Path(folder) / "generation", seeds, QUICK_ROWS if given.quick else ROWS
+            )
+        if "classification" in given.only:
+            bars += measure_classification(Path(folder) / "classification", seeds, quick=given.quick)
+        if "resume" in given.only:
+            bars += measure_resume(Path(folder) / "resume", given.kills or (5 if given.quick else 100))
+    show(bars)
+
+
+# --- generation ---
+
+
+def measure_generation(folder: Path, seeds: int, rows: int) -> list[Bar]:
+    """Ours and TRL's in turn for each seed."""
+    data = data_of(TASK, folder)
+    train, validation = (
+        _some_rows(
+            latest(data, "code_docstrings", f"{split}_split").file("examples.parquet"),
+            folder / f"{split}.parquet",
+            count,
+        )
+        for split, count in (("train", rows), ("validation", VALIDATION_ROWS))
+    )
+    results: list[dict[str, dict[str, float]]] = []
+    for seed in range(seeds):
+        here = folder / f"seed-{seed}"
+        (here / "checkpoint").mkdir(parents=True)
+        order = WorkOrder(
+            kind="train",
+            task_type="text-generation",
+            output=str(here / "checkpoint"),
+            base_model=str(latest(data, TASK, "base_model").path),
+            train=str(train),
+            validation=str(validation),
+            training={
+                "seed": seed,
+                "epochs": 1,
+                "batch_size": 16,
+                "learning_rate": 5e-4,
+                "max_length": 512,
+                "evaluations_per_epoch": 1,
+            },
+            prompt=_prompt(),
+        )
+        path = str(order.write(here / "order.json"))
+        memory = {"ours": measured("ft_assets.worker", [path])}
+        training = json.loads((here / "checkpoint/training.json").read_text())
+        found = {
+            "ours": {
+                "tokens_per_second": training["tokens_per_second"],
+                "validation_loss": training["best_score"],
+                "model_flop_utilisation": training["model_flop_utilisation"],
+            }
+        }
+        for kind in ("defaults", "plain"):
+            result = here / f"{kind}.json"
+            memory[kind] = measured("benchmarks.trl_trainer", [path, str(result), kind])
+            found[kind] = json.loads(result.read_text())
+        for kind, each in found.items():
+            each["memory"] = memory[kind] / 1024
+            print(
+                f"generation, seed {seed}, {kind}: {each['tokens_per_second']:.1f} tokens/s, validation loss "
+                f"{each['validation_loss']:.4f}, peak {each['memory']:.0f} MiB",
+                flush=True,
+            )
+        results.append(found)
+
+    def mean(kind: str, name: str) -> float:
+        return statistics.mean(result[kind][name] for result in results)
+
+    def ratio(kind: str, name: str) -> float:
+        return mean("ours", name) / mean(kind, name)
+
+    return [
+        Bar(
+            "generation: tokens/s, ours / SFTTrainer's defaults",
+            ratio("defaults", "tokens_per_second"),
+            2.0,
+            True,
+        ),
+        Bar(
+            "generation: tokens/s, ours / SFTTrainer without bf16 and checkpointing",
+            ratio("plain", "tokens_per_second"),
+            1.3,
+            True,
+        ),
+        Bar(
+            "generation: validation loss, ours / SFTTrainer's defaults",
+            ratio("defaults", "validation_loss"),
+            1.01,
+            False,
+        ),
+        Bar("generation: validation loss, ours / the other", ratio("plain", "validation_loss"), 1.01, False),
+        Bar("generation: peak memory, ours / SFTTrainer's defaults", ratio("defaults", "memory"), 1.0, False),
+        Bar("generation: model FLOP utilisation", mean("ours", "model_flop_utilisation"), 0.0, True),
+    ]
+
+
+def _prompt() -> dict[str, Any]:
+    """The sample task's prompt."""
+    import yaml
+
+    text = (ROOT / "ft_assets/defs/code_docstrings/defs.yaml").read_text(encoding="utf-8")
+    prompt: dict[str, Any] = yaml.safe_load(text)["attributes"].get("prompt", {})
+    return prompt
+
+
+def _some_rows(split: Artifact, target: Path, count: int) -> Path:
+    """The rows with the smallest hash of their ids; says how long they are."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from ft_assets.training.sequences import smallest
+
+    table = split.table()
+    # Rows that every side reads whole: at most some 400 tokens.
+    chars = np.array([len(text) for text in table["text"].to_pylist()])
+    table = table.take(np.flatnonzero(chars <= 1_200))
+    table = table.take(smallest(table["example_id"].to_pylist(), count))
+    pq.write_table(table, target)
+    quartiles = np.quantile([len(text) for text in table["text"].to_pylist()], [0, 0.25, 0.5, 0.75, 1])
+    print(f"generation: {len(table)} rows, characters {', '.join(f'{q:.0f}' for q in quartiles)} (quartiles)")
+    return target
+
+
+# --- classification ---
+
+
+def measure_classification(folder: Path, seeds: int, *, quick: bool) -> list[Bar]:
+    """Ours and the plain Trainer in turn for each seed; only the speed, the rest is in `main_job.py`."""
+    data = data_of("review_sentiment", folder)
+    ratios = []
+    for seed in range(seeds):
+        here = folder / f"seed-{seed}"
+        (here / "checkpoint").mkdir(parents=True)
+        order = _classification(data, here / "checkpoint", {"seed": seed, "epochs": 0.25 if quick else 1.0})
+        path = str(order.write(here / "order.json"))
+        measured("ft_assets.worker", [path])
+        ours = json.loads((here / "checkpoint/training.json").read_text())["examples_per_second"]
+        measured("benchmarks.plain_trainer", [path, str(here / "plain.json")])
+        plain = json.loads((here / "plain.json").read_text())["examples_per_second"]
+        ratios.append(ours / plain)
+        print(f"classification, seed {seed}: ours {ours:.1f}, plain {plain:.1f} examples/s", flush=True)
+    return [
+        Bar("classification: examples/s, ours / transformers.Trainer", statistics.mean(ratios), 1.5, True)
+    ]
+
+
+def _classification(data: Path, output: Path, training: dict[str, Any]) -> WorkOrder:
+    base, train, validation = (
+        latest(data, "review_sentiment", asset) for asset in ("base_model", "train_split", "validation_split")
+    )
+    return WorkOrder(
+        kind="train",
+        output=str(output),
+        labels=["negative", "positive", "neutral"],
+        base_model=str(base.path),
+        train=str(train.file("examples.parquet")),
+        validation=str(validation.file("examples.parquet")),
+        training={"learning_rate": 1e-3} | training,
+    )
+
+
+# --- resume ---
+
+
+def measure_resume(folder: Path, kills: int) -> list[Bar]:
+    """Small models, so that a hundred trainings end today; the state that they keep is the same as a large one's."""
+    import pyarrow.parquet as pq
+
+    from ft_assets_tests.tiny_models import build_tiny_bert, build_tiny_llama, recipe_table, write_sentiment
+
+    bases = {
+        "text-classification": build_tiny_bert(folder / "bert"),
+        "text-generation": build_tiny_llama(folder / "llama"),
+    }
+    write_sentiment(folder / "sentiment.parquet", 240)
+    write_sentiment(folder / "sentiment_validation.parquet", 40, seed=1)
+    pq.write_table(recipe_table(240), folder / "recipes.parquet")
+    pq.write_table(recipe_table(24, seed=1), folder / "recipes_validation.parquet")
+    kinds = [(task_type, method) for task_type in bases for method in ("lora", "full")]
+    alone = {kind: _left_alone(folder, kind, bases[kind[0]]) for kind in kinds}
+    resumed = equal = 0
+    rng = random.Random(0)
+    for number in range(kills):
+        kind = kinds[number % len(kinds)]
+        said, weights = _killed_once(folder, kind, bases[kind[0]], rng)
+        resumed += "goes on from the resume point" in said
+        equal += weights == alone[kind]
+        print(
+            f"resume: {', '.join(kind)}: so far {resumed} of {number + 1} went on, {equal} equal to the training left "
+            "alone",
+            flush=True,
+        )
+    return [
+        Bar(f"resume: of {kills} killed trainings, those that went on", resumed, kills, True),
+        Bar("resume: those equal, bit for bit, to the training left alone", equal, kills, True),
+    ]
+
+
+def _order(folder: Path, kind: tuple[str, str], base: Path, here: Path) -> WorkOrder:
+    task_type, method = kind
+    rows = "recipes" if task_type == "text-generation" else "sentiment"
+    shutil.rmtree(here, ignore_errors=True)
+    (here / "checkpoint").mkdir(parents=True)
+    return WorkOrder(
+        kind="train",
+        task_type=task_type,
+        output=str(here / "checkpoint"),
+        labels=None if task_type == "text-generation" else ["negative", "neutral", "positive"],
+        base_model=str(base),
+        train=str(folder / f"{rows}.parquet"),
+        validation=str(folder / f"{rows}_validation.parquet"),
+        training={"method": method, "epochs": 3, "batch_size": 8, "dropout": 0.1, "threads": 1},
+        resume=ResumeOrder(folder=str(here / "points"), every_steps=1),
+    )
+
+
+def _start(order: WorkOrder, here: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-P", "-m", "ft_assets.worker", str(order.write(here / "order.json"))]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _end(process: subprocess.Popen[str]) -> str:
+    said = process.communicate()[0]
+    if process.returncode:
+        raise RuntimeError(f"the worker failed:\n{said[-4000:]}")
+    return said
+
+
+def _left_alone(folder: Path, kind: tuple[str, str], base: Path) -> bytes:
+    here = folder / "alone"
+    _end(_start(_order(folder, kind, base, here).model_copy(update={"resume": None}), here))
+    return (here / "checkpoint/model.safetensors").read_bytes()
+
+
+def _killed_once(folder: Path, kind: tuple[str, str], base: Path, rng: random.Random) -> tuple[str, bytes]:
+    """Kill a training at a random step, let it go on; gives what it said and its weights."""
+    here = folder / "killed"
+    order = _order(folder, kind, base, here)
+    process = _start(order, here)
+    step = f"step-{rng.randint(1, 85):09d}"
+    while max((point.name for point in (here / "points").glob("step-*")), default="") < step:
+        if process.poll() is not None:
+            raise RuntimeError(f"the worker ended by itself:\n{process.communicate()[0][-4000:]}")
+        time.sleep(0.002)
+    time.sleep(rng.uniform(0, 0.02))
+    os.kill(process.pid, 9)
+    process.communicate()
+    said = _end(_start(order, here))
+    return said, (here / "checkpoint/model.safetensors").read_bytes()
+
+
+if __name__ == "__main__":
+    main()
