@@ -24,13 +24,13 @@ from ft_assets.training.checkpoint import load_language_model, load_tokenizer
 from ft_assets.training.conversations import Encoded, Encoder
 from ft_assets.training.sequences import Sequences
 
-__all__ = ["before_training", "reloaded", "tokenizer_hash"]
+__all__ = ["TOLERANCE", "before_training", "reloaded", "tokenizer_hash"]
 
 _SHOWN_ROWS = 3
 _SHOWN_TOKENS = 60
 """Tokens that are shown before an answer, and of it."""
 _PROBES, _PROBE_TOKENS, _WRITTEN_TOKENS = 3, 256, 16
-_TOLERANCE = 1e-3
+TOLERANCE = 1e-3
 """Largest difference between the logits of the trained and the reloaded model, as a share of the largest logit.
 Merging an adapter rounds once more in fp32: measured about 1e-5 for 135 million parameters."""
 
@@ -105,7 +105,11 @@ def _shown(row: Encoded, tokenizer: Any, mask: Callable[[str], str]) -> dict[str
 
 
 def reloaded(
-    model: Any, encoder: Encoder, rows: Sequence[Encoded], save: Callable[[], Path]
+    model: Any,
+    encoder: Encoder,
+    rows: Sequence[Encoded],
+    save: Callable[[], Path],
+    tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
     """Save the model, load what was saved in a fresh process, and compare: logits, written tokens, template, tokenizer.
 
@@ -114,6 +118,8 @@ def reloaded(
         encoder: of the training.
         rows: some training rows; the first ones are probes.
         save: saves the model (and may change it), returns the folder.
+        tolerance: largest difference of a logit, as a share of the largest one; where the best two tokens are as
+            close as that, the choice between them is not compared.
 
     Returns:
         What was compared, as plain JSON.
@@ -124,14 +130,16 @@ def reloaded(
     probes = [row.ids[:_PROBE_TOKENS] for row in rows[:_PROBES]]
     prompts = [row.ids[: max(1, int(row.learnt.argmax()))][:_PROBE_TOKENS] for row in rows[:_PROBES]]
     expected = _logits(model, probes)
-    written = _written(model, prompts, encoder)
+    ends = sorted(encoder.end_ids)
+    written = [_continued(model, ids, ends, tolerance) for ids in prompts]
     folder = save()
     with tempfile.TemporaryDirectory() as scratch:
         save_file({str(i): logits for i, logits in enumerate(expected)}, Path(scratch) / "logits.safetensors")
         asked = {
             "probes": [ids.tolist() for ids in probes],
             "prompts": [ids.tolist() for ids in prompts],
-            "end_ids": sorted(encoder.end_ids),
+            "end_ids": ends,
+            "tolerance": tolerance,
             "device": str(next(model.parameters()).device),
         }
         (Path(scratch) / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
@@ -147,7 +155,7 @@ def reloaded(
         found = json.loads((Path(scratch) / "found.json").read_text(encoding="utf-8"))
     template = encoder.tokenizer.chat_template if encoder.has_template else None
     wrong = []
-    if found["logit_difference"] > _TOLERANCE:
+    if found["logit_difference"] > tolerance:
         wrong.append(f"its logits differ by {found['logit_difference']:.2g} of the largest one")
     if found["written"] != written:
         wrong.append("it writes other tokens")
@@ -179,11 +187,7 @@ def _logits(model: Any, probes: Sequence[np.ndarray]) -> list[torch.Tensor]:
         ]
 
 
-def _written(model: Any, prompts: Sequence[np.ndarray], encoder: Encoder) -> list[list[int]]:
-    return [_continued(model, ids, sorted(encoder.end_ids)) for ids in prompts]
-
-
-def _continued(model: Any, ids: np.ndarray, end_ids: list[int]) -> list[int]:
+def _continued(model: Any, ids: np.ndarray, end_ids: list[int], tolerance: float) -> list[int]:
     """The tokens that the model writes after these, greedily. A choice between two that are as good as equal ends
     it: rounding decides there."""
     device = next(model.parameters()).device
@@ -192,7 +196,7 @@ def _continued(model: Any, ids: np.ndarray, end_ids: list[int]) -> list[int]:
     with torch.inference_mode():
         for _ in range(_WRITTEN_TOKENS):
             best = model(input_ids=tokens).logits[0, -1].float().topk(2)
-            if best.values[0] - best.values[1] < 2 * _TOLERANCE * best.values[0].abs():
+            if best.values[0] - best.values[1] < 2 * tolerance * best.values[0].abs():
                 break
             written.append(int(best.indices[0]))
             if written[-1] in end_ids:
@@ -213,7 +217,9 @@ def _answer(folder: Path, scratch: Path) -> None:
     ]
     found = {
         "logit_difference": max(differences, default=0.0),
-        "written": [_continued(model, np.array(ids), asked["end_ids"]) for ids in asked["prompts"]],
+        "written": [
+            _continued(model, np.array(ids), asked["end_ids"], asked["tolerance"]) for ids in asked["prompts"]
+        ],
         "tokenizer": tokenizer_hash(tokenizer),
         "chat_template": tokenizer.chat_template or None,
     }

@@ -4,6 +4,8 @@ machine paths."""
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from safetensors import SafetensorError
 
 from ft_assets.errors import UserError
 from ft_assets.training.config import TrainingConfig
-from ft_assets.training.methods import merged
+from ft_assets.training.methods import is_merged, merged
 
 __all__ = [
     "load_base",
@@ -24,6 +26,7 @@ __all__ = [
 
 _UNUSABLE = (OSError, ValueError, KeyError, SafetensorError)
 """What transformers raises for files that it cannot use."""
+_ADAPTER, _BASE = "adapter", "base"
 _LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 
@@ -105,26 +108,38 @@ def load_checkpoint(folder: Path) -> Any:
         ) from error
 
 
-def load_language_model(folder: Path, dropout: float | None = None) -> Any:
+def load_language_model(folder: Path, dropout: float | None = None, *, four_bits: bool = False) -> Any:
     """A causal language model, weights in fp32: a base model, or a checkpoint that `save_checkpoint` wrote.
 
     Args:
         folder: the model's.
         dropout: every dropout probability; None: as its configuration says.
+        four_bits: the weights of the layers in 4 bits (NF4, quantised twice: Dettmers et al. 2023, section 3), on the
+            GPU if there is one.
 
     Raises:
-        UserError: the folder is missing, has no safetensors weights, lacks some of them, or is no such model.
+        UserError: the folder is missing, has no safetensors weights, lacks some of them, or is no such model; or
+            bitsandbytes is not installed.
     """
+    if (folder / _BASE / "config.json").is_file():
+        return _with_adapter(folder)
     from transformers import AutoConfig, AutoModelForCausalLM
 
     _require_model_folder(folder)
     do = "choose a causal language model (a decoder) that transformers knows, with safetensors weights"
+    more = _four_bits() if four_bits else {}
     try:
         config = AutoConfig.from_pretrained(folder, **_LOCAL)
         _set_dropout(config, dropout)
         auto: Any = AutoModelForCausalLM
         model, report = auto.from_pretrained(
-            folder, config=config, dtype="float32", use_safetensors=True, output_loading_info=True, **_LOCAL
+            folder,
+            config=config,
+            dtype="float32",
+            use_safetensors=True,
+            output_loading_info=True,
+            **more,
+            **_LOCAL,
         )
     except _UNUSABLE as error:
         raise UserError(
@@ -138,6 +153,41 @@ def load_language_model(folder: Path, dropout: float | None = None) -> Any:
             do=do,
         )
     return model
+
+
+def _with_adapter(folder: Path) -> Any:
+    """A model whose adapter could not be put into its weights: the base model, and the adapter around it."""
+    from peft import PeftModel
+
+    model = load_language_model(folder / _BASE)
+    try:
+        return PeftModel.from_pretrained(model, folder / _ADAPTER)
+    except _UNUSABLE as error:
+        raise UserError(
+            f"the adapter cannot be loaded: {_first_line(error)}",
+            where=str(folder / _ADAPTER),
+            do="materialize the checkpoint anew",
+        ) from error
+
+
+def _four_bits() -> dict[str, Any]:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise UserError(
+            "qlora needs the package bitsandbytes",
+            where="training.method",
+            do="install it beside ft_assets (pip install 'ft_assets[qlora]'), or take training.method: lora",
+        )
+    on_gpu = torch.cuda.is_available()
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if on_gpu else torch.float32,
+    )
+    return {"quantization_config": settings, "device_map": {"": "cuda" if on_gpu else "cpu"}}
 
 
 def require_padding(tokenizer: Any, model: Any) -> None:
@@ -156,41 +206,52 @@ def require_padding(tokenizer: Any, model: Any) -> None:
 
 
 def save_checkpoint(
-    model: Any, tokenizer: Any, output: Path, *, config: TrainingConfig, window: int, base_model: str | None
+    model: Any,
+    tokenizer: Any,
+    output: Path,
+    *,
+    config: TrainingConfig,
+    window: int,
+    base_model: str | None,
+    load_plain: Callable[[], Any] | None = None,
 ) -> None:
     """Write the model so that plain `from_pretrained` and `pipeline` load it.
 
-    With LoRA there are both: the merged model at the top, and the adapter in PEFT's format in `adapter/`.
+    With adapters there are both: the merged model at the top, and the adapter in PEFT's format in `adapter/`. What
+    prompt and prefix tuning learn cannot be merged: then the base model lies in `base/`, and nothing at the top that
+    could be taken for the tuned model.
 
     Args:
-        model: the trained model, as `methods.prepare` made it; a LoRA model is merged by this.
+        model: the trained model, as `methods.prepare` made it; adapters are merged by this.
         tokenizer: saved with `window` as its limit, so that predictions cut as training did.
         output: existing directory.
         config: settings of the training.
         window: most tokens of a row.
         base_model: what the adapter's configuration names as its base: an identity, never a path.
+        load_plain: as for `methods.merged`; with qlora.
     """
-    if config.method == "lora":
+    if hasattr(model, "peft_config"):
         for settings in model.peft_config.values():
             settings.base_model_name_or_path = base_model
-        model.save_pretrained(output / "adapter", safe_serialization=True, save_embedding_layers=False)
+        model.save_pretrained(output / _ADAPTER, safe_serialization=True, save_embedding_layers=False)
         # PEFT writes a card with blanks to fill in; the one beside it tells all.
-        (output / "adapter" / "README.md").unlink(missing_ok=True)
-    plain = merged(model, config)
-    plain.save_pretrained(output)
+        (output / _ADAPTER / "README.md").unlink(missing_ok=True)
+    if is_merged(config):
+        merged(model, config, output / _ADAPTER, load_plain).save_pretrained(output)
+    else:
+        model.get_base_model().save_pretrained(output / _BASE)
     tokenizer.model_max_length = window
     tokenizer.save_pretrained(output)
-    _drop_paths(output)
+    for path in (*output.glob("*config.json"), *(output / _BASE).glob("*config.json")):
+        _drop_paths(path)
 
 
-def _drop_paths(output: Path) -> None:
-    """Take the place where the base model lay out of the JSON files: it means nothing elsewhere."""
-    for name in ("config.json", "tokenizer_config.json"):
-        path = output / name
-        content = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("_name_or_path", "name_or_path", "vocab_file", "merges_file"):
-            content.pop(key, None)
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def _drop_paths(path: Path) -> None:
+    """Take the place where the base model lay out of a JSON file: it means nothing elsewhere."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("_name_or_path", "name_or_path", "vocab_file", "merges_file"):
+        content.pop(key, None)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _set_dropout(config: Any, dropout: float | None) -> None:

@@ -12,26 +12,68 @@ from ft_assets.task_types import generates
 
 __all__ = [
     "DEFAULT_LEARNING_RATES",
+    "LORA_METHODS",
     "GenerationConfig",
     "LoraConfig",
+    "Method",
     "PromptConfig",
     "ResumeConfig",
     "TrainingConfig",
 ]
 
-DEFAULT_LEARNING_RATES = {
-    "classification": {"lora": 1e-3, "full": 5e-5},
-    "generation": {"lora": 2e-4, "full": 2e-5},
-}
-"""Learning rate of each method where the user gives none, for models that choose a label and that write text.
+Method = Literal[
+    "lora",
+    "rslora",
+    "dora",
+    "qlora",
+    "ia3",
+    "prompt_tuning",
+    "prefix_tuning",
+    "full",
+    "linear_probe",
+    "probe_then_full",
+]
+"""What of a model is trained, by the field's own words."""
 
-classification, full: the upper end of the grid in the BERT paper (Devlin et al. 2019, A.3: 5e-5, 3e-5, 2e-5), and
+LORA_METHODS = ("lora", "rslora", "dora", "qlora")
+"""Those that read the settings of `lora`."""
+
+DEFAULT_LEARNING_RATES: dict[str, dict[Method, float]] = {
+    "classification": {
+        "lora": 1e-3,
+        "rslora": 5e-4,
+        "dora": 1e-3,
+        "ia3": 1e-2,
+        "full": 5e-5,
+        "linear_probe": 1e-2,
+        "probe_then_full": 5e-5,
+    },
+    "generation": {
+        "lora": 2e-4,
+        "rslora": 1e-4,
+        "dora": 2e-4,
+        "qlora": 2e-4,
+        "ia3": 3e-3,
+        "prompt_tuning": 3e-2,
+        "prefix_tuning": 1e-2,
+        "full": 2e-5,
+    },
+}
+"""Learning rate of each method where the user gives none, for models that choose a label and that write text. A method
+that is not listed makes no sense there.
+
+classification: full as the upper end of the grid in the BERT paper (Devlin et al. 2019, A.3: 5e-5, 3e-5, 2e-5), and
 the default of `transformers.TrainingArguments`. lora: 20 times that. Adapters want about ten times the rate of full
 tuning or more ("LoRA Without Regret", Schulman et al. 2025); Hu et al. 2021 (table 9) use 4e-4 to 5e-4 for
-the far larger RoBERTa; 1e-3 suited the small MiniLM on `review_sentiment`.
+the far larger RoBERTa; 1e-3 suited the small MiniLM on `review_sentiment`. linear_probe: ten times that of LoRA, since
+the features do not move. probe_then_full: as full (Kumar et al. 2022 lower the rate after the probe, too).
 
-generation, full: the default of `trl.SFTConfig`. lora: ten times that, and what QLoRA (Dettmers et al. 2023, table 9)
-uses for models of 7 to 13 billion parameters; small ones take two to five times more.
+generation: full as the default of `trl.SFTConfig`. lora and qlora: ten times that, and what QLoRA (Dettmers et al.
+2023, table 9) uses for models of 7 to 13 billion parameters; small ones take two to five times more. prompt_tuning and
+prefix_tuning: as in PEFT's examples for AdamW; Lester et al. 2021 take 0.3 with Adafactor.
+
+Both: rslora half of lora, because its scale (alpha by the root of the rank) is the larger one; dora as lora
+(Liu et al. 2024, table 8: the same or somewhat lower). ia3: 3e-3 is that of T-Few (Liu et al. 2022, section 3.3).
 """
 
 
@@ -108,14 +150,25 @@ class TrainingConfig(StrictModel):
     """How a model is trained. The defaults suit an encoder of 20 to 400 million parameters and some thousand
     rows."""
 
-    method: Literal["lora", "full"] = "lora"
-    """What is trained: low-rank adapters and the head, or every weight."""
+    method: Method = "lora"
+    """What is trained. full: every weight. lora: low-rank adapters (Hu et al. 2021) on a frozen model, and a
+    classifier's head; rslora: scaled by the root of the rank (Kalajdzievski 2023); dora: direction and size apart (Liu
+    et al. 2024); qlora: on a model in 4 bits (Dettmers et al. 2023). ia3: a factor for each key, value and inner
+    activation (Liu et al. 2022). prompt_tuning: vectors before the text (Lester et al. 2021); prefix_tuning: keys and
+    values before those of each layer (Li & Liang 2021). linear_probe: the head alone, on features that are computed
+    once; probe_then_full: that, then every weight (Kumar et al. 2022)."""
 
     lora: LoraConfig = LoraConfig()
-    """Settings of the adapters; read only with method: lora."""
+    """Settings of the adapters; read with lora, rslora, dora and qlora."""
+
+    virtual_tokens: int = Field(default=20, ge=1)
+    """Vectors of prompt_tuning and prefix_tuning. 20: beyond that Lester et al. 2021 (figure 3b) gain little."""
+
+    probe_epochs: float = Field(default=3.0, gt=0)
+    """Passes of probe_then_full in which the head alone is trained; they cost hardly more than one."""
 
     learning_rate: float | None = Field(default=None, gt=0, lt=1)
-    """Peak learning rate. None: by method, 1e-3 for lora and 5e-5 for full (see DEFAULT_LEARNING_RATES)."""
+    """Peak learning rate. None: by method (see DEFAULT_LEARNING_RATES)."""
 
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """Course of the learning rate after the warm-up; linear decay to 0 as in the BERT paper."""
@@ -143,8 +196,8 @@ class TrainingConfig(StrictModel):
     """Gradients are scaled down to this norm. 1.0: the default of transformers."""
 
     dropout: float | None = Field(default=None, ge=0, lt=1)
-    """Probability for every dropout of the model. None: with full what the base model's configuration says; with
-    lora 0, since few weights are trained: on `review_sentiment` the validation loss was lower without (0.561
+    """Probability for every dropout of the model. None: with full what the base model's configuration says; with all
+    else 0, since few weights are trained: on `review_sentiment` the validation loss was lower without (0.561
     against 0.574, mean of 3 seeds), and on a CPU a fifth of the time is saved."""
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -202,13 +255,15 @@ class TrainingConfig(StrictModel):
 
     def effective_dropout(self) -> float | None:
         """The dropout that is set; None: the base model's own stays."""
-        return 0.0 if self.dropout is None and self.method == "lora" else self.dropout
+        return (
+            0.0 if self.dropout is None and self.method not in ("full", "probe_then_full") else self.dropout
+        )
 
     def effective_learning_rate(self, task_type: str) -> float:
         """The peak learning rate that is used: the user's, or the default of the method."""
-        family = "generation" if generates(task_type) else "classification"
-        rate = DEFAULT_LEARNING_RATES[family][self.method]
-        return self.learning_rate if self.learning_rate is not None else rate
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return DEFAULT_LEARNING_RATES[_family(task_type)][self.method]
 
     def check(self, task_type: str) -> None:
         """Whether these settings mean something for a task type.
@@ -216,6 +271,11 @@ class TrainingConfig(StrictModel):
         Raises:
             ValueError: one does not.
         """
+        known = DEFAULT_LEARNING_RATES[_family(task_type)]
+        if self.method not in known:
+            raise ValueError(
+                f"training.method: {self.method} is not for {task_type}; take one of {', '.join(known)}"
+            )
         if not generates(task_type):
             return
         for name, only in (("label_smoothing", 0.0), ("class_weights", "none"), ("best_by", "loss")):
@@ -223,3 +283,7 @@ class TrainingConfig(StrictModel):
                 raise ValueError(
                     f"training.{name}: {getattr(self, name)} is for models that choose a label; leave it out"
                 )
+
+
+def _family(task_type: str) -> str:
+    return "generation" if generates(task_type) else "classification"

@@ -115,7 +115,8 @@ def summed_losses(model: Any, each: Pass, *, fused: bool = False) -> torch.Tenso
         places = (targets[0] != IGNORED).nonzero()[:, 0]
         logits = model(**each.inputs, use_cache=False, logits_to_keep=places).logits[0]
         return cross_entropy(logits.float(), targets[0][places], reduction="sum")
-    logits = model(**each.inputs, use_cache=False).logits[:, :-1]
+    # Prompt tuning puts vectors before the row, and gives logits for them, too.
+    logits = model(**each.inputs, use_cache=False).logits[:, -each.labels.shape[1] : -1]
     return cross_entropy(
         logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum"
     )

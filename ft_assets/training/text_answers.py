@@ -188,11 +188,12 @@ class _Writer:
         ):
             inputs = self._padded([ids[i] for i in batch], left=False)
             with torch.inference_mode(), self.hardware.autocast():
-                hidden = self.model(**inputs, use_cache=False).logits
+                # Prompt tuning gives logits for the vectors before the row, too.
+                logits = self.model(**inputs, use_cache=False).logits[:, -inputs["input_ids"].shape[1] :]
             for place, i in enumerate(batch):
                 targets = np.flatnonzero(learnt[i][1:])  # the first token has no prediction
-                own = hidden[place, torch.from_numpy(targets).to(hidden.device)].float()
-                wanted = torch.from_numpy(ids[i][1:][targets]).to(hidden.device)
+                own = logits[place, torch.from_numpy(targets).to(logits.device)].float()
+                wanted = torch.from_numpy(ids[i][1:][targets]).to(logits.device)
                 nll[i] = -float(log_softmax(own, -1).gather(1, wanted[:, None]).double().sum())
                 tokens[i] = len(targets)
         return nll, tokens

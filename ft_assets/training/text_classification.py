@@ -19,7 +19,8 @@ from ft_assets.training.config import TrainingConfig
 from ft_assets.training.fine_tuning import fine_tune
 from ft_assets.training.guards import require_finite_weights
 from ft_assets.training.hardware import choose_hardware
-from ft_assets.training.methods import prepare
+from ft_assets.training.methods import prepare, train_head_only
+from ft_assets.training.probe import cached_features
 from ft_assets.training.progress import Report
 from ft_assets.training.resume import ResumePoints
 from ft_assets.training.rows import Rows, model_window, read_rows
@@ -28,6 +29,8 @@ from ft_assets.training.trainer import ClassifierTrainer, evaluation_scores
 __all__ = ["train_classifier"]
 
 _TASK_TYPE = "text-classification"
+_PROBE = {"method": "linear_probe", "learning_rate": None, "dropout": 0.0}
+"""Settings of the first part of probe_then_full."""
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy")
 
 
@@ -66,29 +69,47 @@ def train_classifier(
     loaded = _load(base_model, train, validation, labels, config)
     _report_truncation(report, loaded)
     model, train_rows, validation_rows = loaded.model, loaded.train, loaded.validation
-    result = fine_tune(
+    pad = PadBatch(loaded.tokenizer.pad_token_id, left=loaded.tokenizer.padding_side == "left")
+    trainer = partial(
+        ClassifierTrainer,
+        data_collator=pad,
+        train_dataset=_dataset(train_rows),
+        eval_dataset=_dataset(validation_rows) if validation_rows is not None else None,
+        compute_metrics=lambda pairs: evaluation_scores(pairs.predictions, pairs.label_ids),
+        class_weights=_class_weights(train_rows.labels, labels, config),
+        label_smoothing=config.label_smoothing,
+    )
+    tune = partial(
+        fine_tune,
         model,
         rows=len(train_rows),
         evaluates=validation_rows is not None,
-        config=config,
-        learning_rate=config.effective_learning_rate(_TASK_TYPE),
         hardware=hardware,
         output=output,
         report=report,
         libraries=_LIBRARIES,
-        points=points,
-        make_trainer=partial(
-            ClassifierTrainer,
-            data_collator=PadBatch(
-                loaded.tokenizer.pad_token_id, left=loaded.tokenizer.padding_side == "left"
-            ),
-            train_dataset=_dataset(train_rows),
-            eval_dataset=_dataset(validation_rows) if validation_rows is not None else None,
-            compute_metrics=lambda pairs: evaluation_scores(pairs.predictions, pairs.label_ids),
-            class_weights=_class_weights(train_rows.labels, labels, config),
-            label_smoothing=config.label_smoothing,
-        ),
+        make_trainer=trainer,
     )
+    read = [*train_rows.input_ids, *(validation_rows.input_ids if validation_rows is not None else [])]
+    rate = config.effective_learning_rate(_TASK_TYPE)
+    probe: dict[str, Any] = {}
+    if config.method == "linear_probe":
+        with cached_features(model, read, pad, hardware) as cached:
+            result = tune(config=config, learning_rate=rate, points=points)
+        probe = {
+            "features_cached": cached,
+            "parameters": sum(weight.numel() for weight in model.parameters()),
+        }
+    else:
+        if config.method == "probe_then_full" and (points is None or points.newest() is None):
+            report({"kind": "note", "text": "the head is trained first, on the features of the base model"})
+            train_head_only(model, loaded.fresh_weights)
+            first = TrainingConfig(**config.model_dump() | _PROBE | {"epochs": config.probe_epochs})
+            with cached_features(model, read, pad, hardware):
+                head = tune(config=first, learning_rate=first.effective_learning_rate(_TASK_TYPE))
+            model.requires_grad_(True)
+            probe = {"probe": {name: head[name] for name in ("steps", "best_step", "best_score", "seconds")}}
+        result = tune(config=config, learning_rate=rate, points=points)
     save_checkpoint(
         model.cpu(),
         loaded.tokenizer,
@@ -99,6 +120,7 @@ def train_classifier(
     )
     return {
         **result,
+        **probe,
         "window": loaded.window,
         "rows": {"train": len(train_rows), "validation": len(validation_rows or ())},
         "truncated": {
@@ -117,6 +139,8 @@ class _Loaded:
     train: Rows
     validation: Rows | None
     window: int
+    fresh_weights: list[str]
+    """Names of weights that the base model did not have: the head's, as a rule."""
 
 
 def _load(
@@ -136,7 +160,7 @@ def _load(
         validation_rows = None
     set_seed(config.seed)  # the adapters' start, whatever was drawn before
     model = prepare(model, config, fresh_weights=fresh_weights)
-    return _Loaded(model, tokenizer, train_rows, validation_rows, window)
+    return _Loaded(model, tokenizer, train_rows, validation_rows, window, fresh_weights)
 
 
 def _dataset(rows: Rows) -> Any:

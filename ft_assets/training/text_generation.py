@@ -10,7 +10,7 @@ from typing import Any
 from transformers import set_seed
 from trl import SFTConfig
 
-from ft_assets.training.audit import before_training, reloaded
+from ft_assets.training.audit import TOLERANCE, before_training, reloaded
 from ft_assets.training.checkpoint import (
     load_language_model,
     load_tokenizer,
@@ -32,6 +32,8 @@ from ft_assets.training.sequences import Sequences, encode_rows, read_conversati
 __all__ = ["train_language_model"]
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "numpy")
+_TOLERANCES = {"qlora": 0.05}
+"""Of logits after reloading, where other than by rounding in fp32: on a GPU 4 bits are computed in bf16."""
 _PACKING_TOLERANCE = 1e-3
 """Of a row's loss: packed and alone differ by less than that where packing works (measured: 1e-6 in fp32), and by
 far more where rows see each other."""
@@ -75,7 +77,10 @@ def train_language_model(
     """
     hardware = choose_hardware(config)
     set_seed(config.seed)
-    model, tokenizer = load_language_model(base_model, config.effective_dropout()), load_tokenizer(base_model)
+    load = partial(
+        load_language_model, base_model, config.effective_dropout(), four_bits=config.method == "qlora"
+    )
+    model, tokenizer = load(), load_tokenizer(base_model)
     require_padding(tokenizer, model)
     require_finite_weights(model, where="base model")
     window = model_window(tokenizer, model.config, config.max_length)
@@ -117,10 +122,18 @@ def train_language_model(
     def save() -> Path:
         _unpatched(model)
         model.config.use_cache = True
-        save_checkpoint(model, tokenizer, output, config=config, window=window, base_model=base_model_name)
+        save_checkpoint(
+            model,
+            tokenizer,
+            output,
+            config=config,
+            window=window,
+            base_model=base_model_name,
+            load_plain=lambda: load().dequantize(),
+        )
         return output
 
-    audit |= reloaded(model, encoder, rows.rows, save)
+    audit |= reloaded(model, encoder, rows.rows, save, tolerance=_TOLERANCES.get(config.method, TOLERANCE))
     return {
         **result,
         "audit": audit,
