@@ -173,8 +173,8 @@ def gain(data: Path, checkpoint: Path, training: Mapping[str, Any]) -> dict[str,
         pq.read_table(test),
         pq.read_table(output / "predictions.parquet"),
         {"tfidf": tfidf},
-        labels,
         EvaluationConfig(baselines=("tfidf",)),
+        labels=labels,
     )
     difference = report["differences"]["tfidf"]["f1_macro"]
     return {

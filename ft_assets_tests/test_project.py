@@ -97,7 +97,7 @@ def test_dg_lists_the_assets_checks_and_jobs_of_every_task(checkout: Path) -> No
         asset["asset_key"] for asset in found["assets"]
     }
     parts = ("", "__data", "__train_and_evaluate", "__evaluate")
-    tasks = ("review_sentiment", "support_tickets")
+    tasks = ("review_sentiment", "code_docstrings", "support_tickets")
     expected = {f"{task}{part}" for task in tasks for part in parts} | {"all_tasks"}
     assert {job["name"] for job in found["jobs"]} == expected
     assert found["asset_checks"]

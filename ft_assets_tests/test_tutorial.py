@@ -173,16 +173,26 @@ def latest(instance: dg.DagsterInstance, asset: str) -> dict[str, Any]:
     return {name: value.value for name, value in event.asset_materialization.metadata.items()}
 
 
-FRAGMENTS = re.findall(r"^```yaml\n(.*?)^```", (DOCS / "how-to.md").read_text(encoding="utf-8"), re.M | re.S)
+def fragments(page: str) -> list[str]:
+    """The YAML blocks of a page."""
+    return re.findall(r"^```yaml\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S)
 
 
-@pytest.mark.parametrize("fragment", FRAGMENTS, ids=lambda text: " ".join(text.split())[:40])
+@pytest.mark.parametrize("fragment", fragments("how-to.md"), ids=lambda text: " ".join(text.split())[:40])
 def test_each_fragment_of_the_how_to_pages_can_be_loaded(fragment: str) -> None:
     attributes = sample() | yaml.safe_load(fragment)
     assert not list(Draft202012Validator(TaskConfig.model_json_schema()).iter_errors(attributes))
     for source in TaskConfig.model_validate(attributes).sources:
         if source.path and "://" in source.path:
             assert identity(source.path)  # raises where the form is wrong
+
+
+def test_the_task_of_the_page_about_models_that_write_can_be_loaded() -> None:
+    whole, *parts = map(yaml.safe_load, fragments("language-models.md"))
+    for part in ({}, *parts):
+        attributes = whole["attributes"] | part
+        assert not list(Draft202012Validator(TaskConfig.model_json_schema()).iter_errors(attributes))
+        assert TaskConfig.model_validate(attributes).label_names is None
 
 
 def test_the_task_in_the_readme_is_that_of_the_tutorial() -> None:

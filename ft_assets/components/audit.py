@@ -21,7 +21,7 @@ AUDIT_LOADS = ("ft_assets.data.contract_runner",)
 def contract(task: Task, asset: str) -> tuple[Expectation, ...]:
     """The expectations of one data stage of a task."""
     config = task.config
-    return tuple(expectations(asset, config.label_rules.label_names(), config.contracts, config.cleaning))
+    return tuple(expectations(asset, config.label_names, config.contracts, config.cleaning))
 
 
 def write_and_audit(

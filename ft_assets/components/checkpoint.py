@@ -1,5 +1,6 @@
 """`checkpoint`: the fine-tuned model, trained by the worker in a process of its own."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,9 +19,12 @@ from ft_assets.components.worker_ahead import coming_work
 from ft_assets.evaluation.charts import as_markdown_image, line_chart_svg, visible
 from ft_assets.lineage.graph import builds
 from ft_assets.lineage.usage import making
+from ft_assets.paths import resume_dir
+from ft_assets.task import TaskConfig
+from ft_assets.task_types import generates
 from ft_assets.training.config import TrainingConfig
 
-__all__ = ["TRAINING_RESULT", "stages"]
+__all__ = ["TRAINING_RESULT", "learnt", "stages"]
 
 TRAINING_RESULT = "training.json"
 MOST_FILES, VERSION_CHARS = 50, 12
@@ -55,11 +59,14 @@ def stages(task: Task) -> list[Stage]:
             code=("ft_assets.training", "ft_assets.worker"),
             config={
                 "task_type": config.task_type,
-                "labels": config.label_rules.label_names(),
+                **learnt(config),
                 "training": config.training.model_dump(mode="json"),
             },
             inputs=("train_split", "validation_split", "base_model"),
-            libraries=("torch", "transformers", "peft", "accelerate", "safetensors"),
+            libraries=(
+                *("torch", "transformers", "peft", "accelerate", "safetensors"),
+                *(("trl",) if generates(config.task_type) else ()),
+            ),
             describe=partial(_describe, task),
             seed=config.training.seed,
             build=_build,
@@ -71,6 +78,13 @@ def stages(task: Task) -> list[Stage]:
     ]
 
 
+def learnt(config: TaskConfig) -> dict[str, Any]:
+    """What a model of the task chooses from, or what it is told around each prompt: its share of the configuration."""
+    if generates(config.task_type):
+        return {"prompt": config.prompt.model_dump(mode="json")}
+    return {"labels": config.label_rules.label_names()}
+
+
 def _with_settings(stage: Stage, given: Mapping[str, Any]) -> Stage:
     """The stage with other settings of training, as if the task had them: they enter its build key. To Dagster the
     asset's code version stays that of the task, so that the planner does not take it for stale."""
@@ -80,8 +94,8 @@ def _with_settings(stage: Stage, given: Mapping[str, Any]) -> Stage:
 
 
 def _build(step: Step) -> Built:
-    from ft_assets.versions import files_version
-    from ft_assets.worker.work_order import CardFacts, WorkOrder
+    from ft_assets.versions import files_version, hash_json, library_versions
+    from ft_assets.worker.work_order import CardFacts, ResumeOrder, WorkOrder
 
     task, config = step.stage.task, step.stage.task.config
     step.context.instance.add_run_tags(
@@ -89,15 +103,19 @@ def _build(step: Step) -> Built:
     )
     _tell_new_rows(step)
     train, validation, base_model = (step.inputs[name] for name in step.stage.inputs)
+    # With other libraries the numbers would be others: such a training begins anew.
+    libraries = library_versions(step.stage.libraries)
+    resume = resume_dir() / task.name / hash_json([step.build_key, libraries])[:16]
     order = WorkOrder(
         kind="train",
         task_type=config.task_type,
         output=str(step.staging.path),
-        labels=config.label_rules.label_names(),
+        **learnt(config),
         base_model=str(base_model.path),
         train=str(train.file("examples.parquet")),
         validation=str(validation.file("examples.parquet")),
         training=TrainingConfig.model_validate(step.stage.config["training"]),
+        resume=ResumeOrder(folder=str(resume), **config.resume.model_dump()),
         card=CardFacts(
             task=task.name,
             description=config.description,
@@ -111,6 +129,7 @@ def _build(step: Step) -> Built:
         on_message=LiveProgress(step.context, step.stage.key),
         then=coming_work(step.context, step.stage.key),
     )
+    shutil.rmtree(resume, ignore_errors=True)
     # Times and memory differ from run to run; the data version is the model's alone.
     version = files_version(step.staging.path, exclude=[TRAINING_RESULT])
     return Built(version, _summary(result), seconds=result["work_seconds"])
@@ -145,10 +164,29 @@ def _describe(task: Task, artifact: Artifact) -> dict[str, Any]:
         # Longer than the model's window: cut, and said so.
         **{f"{split}_rows_truncated": rows for split, rows in result["truncated"].items()},
         "peak_memory_megabytes": round(result["peak_memory_bytes"] / 1e6, 1),
+        **_audit(result),
         **_price(task, result),
         "utilisation_made_of": _utilisation(result),
         "lineage": metadata.lineage_link(artifact),
         **_made_of(artifact),
+    }
+
+
+def _audit(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What was looked at before the first step and after the last one, of a model that writes."""
+    audit = result.get("audit")
+    if audit is None:
+        return {}
+    facts = {name: value for name, value in audit.items() if name != "examples" and value is not None}
+    rows = [
+        {"what": name.replace("_", " "), "value": str(metadata.rounded(value))}
+        for name, value in facts.items()
+    ]
+    shown = [{name: visible(text) for name, text in example.items()} for example in audit["examples"]]
+    return {
+        "learnt_tokens": audit["learnt_tokens"],
+        "audit": metadata.rows_table(rows),
+        "audit_examples": metadata.rows_table(shown),
     }
 
 

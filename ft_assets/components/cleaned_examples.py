@@ -6,6 +6,7 @@ from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
 from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_and_audit
 from ft_assets.components.stage import Built, Stage, Step, Task
+from ft_assets.task_types import generates
 
 __all__ = ["stages"]
 
@@ -20,6 +21,7 @@ def stages(task: Task) -> list[Stage]:
             kinds=frozenset({"polars", "parquet"}),
             code=("ft_assets.data.examples", *AUDIT_CODE),
             config={
+                "conversations": generates(task.config.task_type),
                 "cleaning": task.config.cleaning.model_dump(mode="json"),
                 "contracts": task.config.contracts.model_dump(mode="json"),
             },
@@ -36,7 +38,11 @@ def stages(task: Task) -> list[Stage]:
 def _build(step: Step) -> Built:
     from ft_assets.data.cleaning import clean
 
-    return write_and_audit(step, clean(step.inputs["raw_examples"].table(), step.stage.task.config.cleaning))
+    config = step.stage.task.config
+    made = clean(
+        step.inputs["raw_examples"].table(), config.cleaning, conversations=generates(config.task_type)
+    )
+    return write_and_audit(step, made)
 
 
 def _describe(artifact: Artifact) -> dict[str, Any]:

@@ -10,13 +10,16 @@ import dagster as dg
 
 from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
+from ft_assets.components.baselines import baselines_of
+from ft_assets.components.checkpoint import learnt
 from ft_assets.components.live import LiveProgress
 from ft_assets.components.stage import Built, Rule, Stage, Step, Task
 from ft_assets.data.contracts import CheckOutcome
 from ft_assets.evaluation.charts import as_markdown_image, confusion_svg
-from ft_assets.evaluation.config import REPORT_CHECKS as CHECKS
+from ft_assets.evaluation.config import report_checks
 from ft_assets.provenance import ancestors, provenance
 from ft_assets.report_server import report_url
+from ft_assets.task_types import generates
 from ft_assets.versions import files_version
 
 __all__ = ["stages"]
@@ -29,29 +32,35 @@ MOST_COLUMNS = 6
 
 def stages(task: Task) -> list[Stage]:
     config = task.config
-    labels = config.label_rules.label_names()
+    writes = generates(config.task_type)
     return [
         Stage(
             task=task,
             asset="evaluation_report",
-            description="How good the checkpoint is on the test split: metrics with 95 % intervals, class by class, "
-            "against the baselines on the same rows.",
+            description="How good the checkpoint is on the test split: metrics with 95 % intervals, "
+            f"{'answers side by side' if writes else 'class by class'}, against the baselines on the same rows.",
             kinds=frozenset({"html", "parquet"}),
             code=("ft_assets.evaluation", "ft_assets.provenance"),
             config={
                 "task_type": config.task_type,
-                "labels": labels,
+                **learnt(config),
+                **({"generation": config.generation.model_dump(mode="json")} if writes else {}),
                 "evaluation": config.evaluation.model_dump(mode="json"),
                 "description": config.description,
                 "templates": files_version(TEMPLATES),
             },
-            expectations=tuple(Rule(name, text, "warning") for name, text in CHECKS.items()),
+            expectations=tuple(
+                Rule(name, text, "warning") for name, text in report_checks(config.task_type).items()
+            ),
             inputs=("checkpoint", "test_split", "baselines"),
-            libraries=("torch", "transformers", "evaluate", "scikit-learn", "numpy"),
+            libraries=(
+                *("torch", "transformers", "evaluate", "numpy"),
+                *(("rouge-score", "sacrebleu") if writes else ("scikit-learn",)),
+            ),
             loads=(
-                "ft_assets.evaluation.metrics",
+                "ft_assets.evaluation.generation_metrics" if writes else "ft_assets.evaluation.metrics",
                 "ft_assets.evaluation.report",
-                "ft_assets.evaluation.text_classification",
+                f"ft_assets.evaluation.{'text_generation' if writes else 'text_classification'}",
             ),
             describe=_describe,
             seed=config.evaluation.seed,
@@ -78,7 +87,8 @@ def _predict(step: Step) -> dict[str, Any]:
         kind="predict",
         task_type=config.task_type,
         output=str(step.staging.path),
-        labels=config.label_rules.label_names(),
+        **learnt(config),
+        generation=config.generation,
         checkpoint=str(step.inputs["checkpoint"].path),
         examples=str(step.inputs["test_split"].file("examples.parquet")),
         training=config.training,
@@ -90,24 +100,32 @@ def _predict(step: Step) -> dict[str, Any]:
 
 def _report(step: Step, predicted: Mapping[str, Any]) -> Built:
     """Metrics, `report.json` and `report.html`, from the predictions in staging."""
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    from ft_assets.evaluation import task_type_module
     from ft_assets.evaluation.report import build_report, render_html
     from ft_assets.evaluation.report import summary as numbers
-    from ft_assets.evaluation.text_classification import evaluate_predictions
     from ft_assets.versions import hash_json
 
     staging, task = step.staging, step.stage.task
-    config, labels = task.config, task.config.label_rules.label_names()
+    config = task.config
     checkpoint, test_split, baselines = (step.inputs[name] for name in step.stage.inputs)
-    examples = test_split.table()
     predictions = pq.read_table(staging.path / "predictions.parquet")
-    evaluation = evaluate_predictions(
+    rows = test_split.table()
+    # A model that writes may be judged on some of the rows only (`generation.max_rows`).
+    examples = rows.filter(pc.is_in(rows["example_id"], predictions["example_id"].combine_chunks()))
+    most = config.generation.max_rows if generates(config.task_type) else None
+    if examples.num_rows != min(most or rows.num_rows, rows.num_rows):
+        raise RuntimeError(f"{rows.num_rows} test rows, {predictions.num_rows} predictions")
+    others = {name: baselines.table(name) for name in baselines_of(config)}
+    evaluation = task_type_module(config.task_type).evaluate_predictions(
         examples,
         predictions,
-        {name: baselines.table(name) for name in config.evaluation.baselines},
-        labels,
+        others,
         config.evaluation,
+        task_type=config.task_type,
+        labels=learnt(config).get("labels", ()),
     )
     store = step.context.resources.artifact_store.open()
     lineage: dict[str, Artifact] = {}
@@ -124,17 +142,19 @@ def _report(step: Step, predicted: Mapping[str, Any]) -> Built:
     training["truncated"] = {**training["truncated"], "test": predicted["truncated"]}
     report = build_report(about, evaluation, training, provenance(lineage), summaries)
     staging.write_json("report", report)
-    staging.write_text("report.html", render_html(report, examples, predictions))
+    staging.write_text("report.html", render_html(report, examples, predictions, others))
     summary = numbers(report) | {"test_rows_truncated": predicted["truncated"]}
-    return Built(hash_json(report), summary, [_outcome(check) for check in report["checks"]])
+    texts = report_checks(config.task_type)
+    outcomes = [_outcome(check, texts[check["name"]]) for check in report["checks"]]
+    return Built(hash_json(report), summary, outcomes)
 
 
-def _outcome(check: Mapping[str, Any]) -> CheckOutcome:
+def _outcome(check: Mapping[str, Any], description: str) -> CheckOutcome:
     return CheckOutcome(
         name=check["name"],
         passed=check["passed"],
         severity="warning",
-        description=CHECKS[check["name"]],
+        description=description,
         checked=1,
         unexpected=int(not check["passed"]),
         example_ids=[],
@@ -144,8 +164,6 @@ def _outcome(check: Mapping[str, Any]) -> CheckOutcome:
 
 def _describe(artifact: Artifact) -> dict[str, Any]:
     report = artifact.json("report")
-    matrix = report["confusion_matrix"]
-    picture = confusion_svg(matrix["counts"], list(matrix["labels"]))
     return {
         "report": dg.MetadataValue.md(
             f"[open the report]({report_url(artifact.task, artifact.data_version)})"
@@ -155,8 +173,7 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
         "conclusion": dg.MetadataValue.md(report["conclusion"]),
         "metrics": metadata.rows_table(_metrics(report)),
         "baselines": metadata.rows_table(_comparisons(report)),
-        **_confusion(matrix),
-        "confusion_matrix_picture": dg.MetadataValue.md(as_markdown_image(picture, "confusion matrix")),
+        **_confusion(report.get("confusion_matrix")),
         # The numbers that the UI plots over time; their intervals stand in the tables.
         **{name: metadata.rounded(artifact.summary[name]) for name in artifact.summary if _is_plotted(name)},
     }
@@ -187,21 +204,28 @@ def _comparisons(report: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "baseline": name,
             metric: _shown(report["baselines"][name]["metrics"][metric]["value"]),
-            "checkpoint's gain": _shown(gain[metric]["value"], "+"),
+            "checkpoint less baseline": _shown(gain[metric]["value"], "+"),
             _interval(report): _span(gain[metric], "+"),
         }
         for name, gain in report["differences"].items()
     ]
 
 
-def _confusion(matrix: Mapping[str, Any]) -> dict[str, Any]:
-    """Counts as a table, unless it would be wider than the page; the picture is too large to stand inline."""
-    labels = list(matrix["labels"])
-    if len(labels) > MOST_COLUMNS:
+def _confusion(matrix: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Counts as a table, unless it would be wider than the page, and as a picture, which is too large to stand inline;
+    nothing where there are no labels."""
+    if matrix is None:
         return {}
-    rows = zip(labels, matrix["counts"], strict=True)
-    table = [{"true / predicted": label, **dict(zip(labels, counts, strict=True))} for label, counts in rows]
-    return {"confusion_matrix": metadata.rows_table(table)}
+    labels = list(matrix["labels"])
+    picture = as_markdown_image(confusion_svg(matrix["counts"], labels), "confusion matrix")
+    shown: dict[str, Any] = {"confusion_matrix_picture": dg.MetadataValue.md(picture)}
+    if len(labels) <= MOST_COLUMNS:
+        rows = zip(labels, matrix["counts"], strict=True)
+        table = [
+            {"true / predicted": label, **dict(zip(labels, counts, strict=True))} for label, counts in rows
+        ]
+        shown["confusion_matrix"] = metadata.rows_table(table)
+    return shown
 
 
 def _interval(report: Mapping[str, Any]) -> str:

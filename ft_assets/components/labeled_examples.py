@@ -1,4 +1,4 @@
-"""`labeled_examples`: the raw label as one of the task's labels; unknown and conflicting ones are refused."""
+"""`labeled_examples`: each row with what is to be learnt of it: one of the task's labels, or its answer."""
 
 from typing import Any
 
@@ -11,22 +11,35 @@ __all__ = ["stages"]
 
 
 def stages(task: Task) -> list[Stage]:
-    rules = task.config.label_rules
+    names, contracts = task.config.label_names, task.config.contracts.model_dump(mode="json")
+    config: dict[str, Any] = {"contracts": contracts}
+    if names is None:
+        module, described = (
+            "answers",
+            "Prompts with their answers; those of one prompt or group stay together.",
+        )
+    else:
+        module = "labels"
+        described = (
+            f"Texts with one of the labels {', '.join(names)}; texts with two different labels or none are refused "
+            "with a reason."
+        )
+        config["labels"] = task.config.label_rules.model_dump(mode="json")
     return [
         Stage(
             task=task,
             asset="labeled_examples",
-            description=f"Texts with one of the labels {', '.join(rules.label_names())}; texts with two different "
-            "labels or none are refused with a reason.",
+            description=described,
             kinds=frozenset({"polars", "parquet"}),
-            code=("ft_assets.data.labels", "ft_assets.data.examples", *AUDIT_CODE),
-            config={
-                "labels": rules.model_dump(mode="json"),
-                "contracts": task.config.contracts.model_dump(mode="json"),
-            },
+            code=(
+                *dict.fromkeys((f"ft_assets.data.{module}", "ft_assets.data.labels")),
+                "ft_assets.data.examples",
+                *AUDIT_CODE,
+            ),
+            config=config,
             inputs=("cleaned_examples",),
             expectations=contract(task, "labeled_examples"),
-            loads=("ft_assets.data.labels", *AUDIT_LOADS),
+            loads=(f"ft_assets.data.{module}", *AUDIT_LOADS),
             libraries=("polars", "great-expectations", "pandas", "pyarrow"),
             describe=_describe,
             build=_build,
@@ -35,15 +48,18 @@ def stages(task: Task) -> list[Stage]:
 
 
 def _build(step: Step) -> Built:
+    from ft_assets.data.answers import answer
     from ft_assets.data.labels import label
 
-    rules = step.stage.task.config.label_rules
-    return write_and_audit(step, label(step.inputs["cleaned_examples"].table(), rules))
+    config, cleaned = step.stage.task.config, step.inputs["cleaned_examples"].table()
+    made = answer(cleaned) if config.label_names is None else label(cleaned, config.label_rules)
+    return write_and_audit(step, made)
 
 
 def _describe(artifact: Artifact) -> dict[str, Any]:
     return {
         **metadata.counts(artifact),
         **metadata.labels(artifact),
+        **metadata.answers(artifact),
         "sample": metadata.sample(artifact),
     }

@@ -114,19 +114,33 @@ def bars(values: Mapping[str, int], title: str) -> dg.MarkdownMetadataValue:
 
 
 def labels(artifact: Artifact) -> dict[str, Any]:
-    """How many rows each label has, as a table and as a picture."""
-    rows = artifact.summary["labels"]
+    """How many rows each label has, as a table and as a picture; nothing where labels are no classes."""
+    rows = artifact.summary.get("labels")
+    if rows is None:
+        return {}
     return {"labels": share_table(rows, "label"), "label_distribution": bars(rows, "rows by label")}
 
 
 def lengths(artifact: Artifact) -> dict[str, Any]:
     """The distribution of the kept texts' lengths, in characters; each bin is twice as wide as the one before."""
-    summary = artifact.summary["lengths"]
+    return _lengths(artifact.summary["lengths"], "", "rows by characters")
+
+
+def answers(artifact: Artifact) -> dict[str, Any]:
+    """How long answers are, and how many rows have none; nothing where labels are classes."""
+    summary = artifact.summary
+    if "answer_lengths" not in summary:
+        return {}
+    without = {"without_answer": summary["without_answer"]} if "without_answer" in summary else {}
+    return _lengths(summary["answer_lengths"], "answer_", "answers by characters") | without
+
+
+def _lengths(summary: Mapping[str, Any], of: str, title: str) -> dict[str, Any]:
     after = summary["after"]
     return {
-        "median_characters": after["median"] or 0,
-        "longest_characters": after["max"] or 0,
-        "length_distribution": bars(_few_bins(summary["edges"], after["counts"]), "rows by characters"),
+        f"median_{of}characters": after["median"] or 0,
+        f"longest_{of}characters": after["max"] or 0,
+        f"{of}length_distribution": bars(_few_bins(summary["edges"], after["counts"]), title),
     }
 
 

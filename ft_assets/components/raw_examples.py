@@ -34,6 +34,7 @@ def stages(task: Task) -> list[Stage]:
                 "ft_assets.data.readers",
                 "ft_assets.data.formats",
                 "ft_assets.data.layouts",
+                "ft_assets.data.forms",
                 "ft_assets.data.examples",
                 *AUDIT_CODE,
             ),
@@ -41,6 +42,7 @@ def stages(task: Task) -> list[Stage]:
                 "task_type": config.task_type,
                 "sources": [source.model_dump(mode="json") for source in config.sources],
                 "columns": config.columns.model_dump(mode="json"),
+                "contracts": config.contracts.model_dump(mode="json"),
             },
             expectations=contract(task, "raw_examples"),
             loads=("ft_assets.data.readers", *AUDIT_LOADS),
@@ -142,6 +144,7 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
                 for file in summary["files"]
             ]
         ),
+        **({"forms": metadata.rows_table(summary["forms"])} if summary.get("forms") else {}),
         "lineage": metadata.lineage_link(artifact),
         "groups": summary["groups"],
         "without_group": summary["without_group"],

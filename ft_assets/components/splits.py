@@ -35,7 +35,7 @@ def _stage(task: Task, split: str) -> Stage:
         config={
             "splits": task.config.splits.model_dump(mode="json"),
             "contracts": task.config.contracts.model_dump(mode="json"),
-            "labels": task.config.label_rules.label_names(),
+            "labels": task.config.label_names,
         },
         inputs=("labeled_examples",),
         expectations=contract(task, asset),
@@ -51,7 +51,10 @@ def _build(step: Step, split: str) -> Built:
     from ft_assets.data.splits import split as assign
 
     if "splits" not in step.shared:
-        step.shared["splits"] = assign(step.inputs["labeled_examples"].table(), step.stage.task.config.splits)
+        config = step.stage.task.config
+        step.shared["splits"] = assign(
+            step.inputs["labeled_examples"].table(), config.splits, classes=config.label_names is not None
+        )
     made = step.shared["splits"]
     return write_and_audit(step, made[split], splits=made)
 
@@ -60,5 +63,6 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
     return {
         **metadata.counts(artifact),
         **metadata.labels(artifact),
+        **metadata.answers(artifact),
         "sample": metadata.sample(artifact),
     }

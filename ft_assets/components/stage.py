@@ -182,6 +182,7 @@ class Step:
     """The upstream artifacts, by asset."""
     sources: Mapping[str, str]
     """What the stage's `sources` gave."""
+    build_key: str
     staging: Staging
     """Receives the files."""
     shared: dict[str, Any]
@@ -308,7 +309,7 @@ def _draft(
     make_worker_ready(context, stage.key, stage.task.config.task_type)
     staging = stack.enter_context(store.staging(stage.task.name, stage.asset))
     started = time.perf_counter()
-    built = stage.build(Step(context, stage, inputs, sources, staging, shared))
+    built = stage.build(Step(context, stage, inputs, sources, key, staging, shared))
     if built.seconds is None:
         built = replace(built, seconds=time.perf_counter() - started)
     return Draft(stage, inputs, versions, key, built, staging, instead_of=usual if force else None)

@@ -1,13 +1,15 @@
 """The cleaned stage: texts repaired and normalised, unusable ones refused, exact duplicates merged.
 
-Order of the repairs: encoding (mojibake, by ftfy), control characters, Unicode form, white space. A row is
-refused by the first rule that it breaks: `empty_text`, `undecodable` (U+FFFD is left: something was lost
-before we got it), `too_short`, `too_long`. Not here: HTML, language, near duplicates, personal data; labels
-are compared as read (`labels` compares them once they are mapped).
+Of a conversation the answer and what stood before are texts, too. Order of the repairs: encoding (mojibake, by
+ftfy), control characters, Unicode form, white space. A row is refused by the first rule that it breaks:
+`empty_text`, `empty_answer`, `undecodable` (U+FFFD is left: something was lost before we got it), `too_short`,
+`too_long`. Not here: HTML, language, near duplicates, personal data; labels are compared as read (`labels`
+compares them once they are mapped).
 """
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Callable
 from functools import cache, partial
@@ -27,7 +29,17 @@ from ft_assets.data.examples import (
     to_polars,
 )
 
-__all__ = ["EXACT_DUPLICATE", "clean", "merge_duplicates", "several_groups", "text_keys"]
+__all__ = [
+    "EXACT_DUPLICATE",
+    "LENGTH_EDGES",
+    "answer_lengths",
+    "clean",
+    "lengths",
+    "merge_duplicates",
+    "read_texts",
+    "several_groups",
+    "text_keys",
+]
 
 STAGE = "cleaned_examples"
 EXACT_DUPLICATE = "exact_duplicate"
@@ -37,15 +49,16 @@ EXACT_DUPLICATE = "exact_duplicate"
 _CONTROLS = r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u{ad}\u{200b}\u{2060}\u{feff}]"
 # Lower edges of the length histogram's bins, in characters: doubling, so that tweets and essays both show.
 # The last one is beyond what the readers let through.
-_LENGTH_EDGES = [0, *(2**power for power in range(26))]
+LENGTH_EDGES = [0, *(2**power for power in range(26))]
 
 
-def clean(table: pa.Table, config: CleaningConfig) -> StageTables:
+def clean(table: pa.Table, config: CleaningConfig, *, conversations: bool = False) -> StageTables:
     """Clean raw examples.
 
     Args:
         table: `RAW_SCHEMA` rows.
         config: What to repair and what to refuse.
+        conversations: Whether rows are conversations: their context and answer are texts, too.
 
     Returns:
         `CLEANED_SCHEMA` rows. Of rows equal in text_key and raw label one is kept: the one with the smallest
@@ -54,11 +67,13 @@ def clean(table: pa.Table, config: CleaningConfig) -> StageTables:
         `texts_in_several_groups` (texts under at least two groups; they stay under the smallest one).
     """
     raw = to_polars(table)
-    repaired, kinds = _repair(raw, config)
-    judged = repaired.with_columns(_rule(config).alias("rule"))
-    refused = judged.filter(pl.col("rule").is_not_null()).with_columns(_reason(config).alias("reason"))
+    repaired, kinds = _repair(raw, config, conversations)
+    judged = repaired.with_columns(_rule(config, conversations).alias("rule"))
+    refused = judged.filter(pl.col("rule").is_not_null()).with_columns(
+        _reason(config, conversations).alias("reason")
+    )
     usable = judged.filter(pl.col("rule").is_null()).drop("rule")
-    usable = usable.with_columns(text_keys(usable["text"]).alias("text_key"))
+    usable = usable.with_columns(text_keys(read_texts(usable)).alias("text_key"))
     kept, merged = merge_duplicates(usable)
     examples = from_polars(kept, CLEANED_SCHEMA)
     quarantine = quarantine_rows(refused, STAGE)
@@ -66,13 +81,18 @@ def clean(table: pa.Table, config: CleaningConfig) -> StageTables:
         "repaired": kinds,
         "lengths": {
             "unit": "characters",
-            "edges": _LENGTH_EDGES,
-            "before": _lengths(raw),
-            "after": _lengths(kept),
+            "edges": LENGTH_EDGES,
+            "before": lengths(raw["text"]),
+            "after": lengths(kept["text"]),
         },
         "texts_in_several_groups": several_groups(usable),
     }
     return StageTables(examples, quarantine, merged, summary)
+
+
+def read_texts(frame: pl.DataFrame) -> pl.Series:
+    """All that is read of each row: its text, after what stood before it."""
+    return frame.select(pl.col("context").fill_null("") + pl.col("text")).to_series()
 
 
 def text_keys(texts: pl.Series) -> pl.Series:
@@ -105,13 +125,35 @@ def several_groups(frame: pl.DataFrame) -> int:
     return int((groups["group"] > 1).sum())
 
 
-def _repair(frame: pl.DataFrame, config: CleaningConfig) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The frame with repaired texts, and how many rows each kind of repair has changed."""
-    text = frame["text"]
+def _repair(
+    frame: pl.DataFrame, config: CleaningConfig, conversations: bool
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The frame with repaired texts, and how many texts each kind of repair has changed."""
     kinds: dict[str, int] = {}
+    if not conversations:
+        return frame.with_columns(_repaired(frame["text"], config, kinds)), kinds
+    whole = [_repaired(frame[name], config, kinds, conversations=True) for name in ("text", "label")]
+    contexts = [json.loads(value) if value else [] for value in frame["context"]]
+    contents = pl.Series(
+        "content", [turn["content"] for turns in contexts for turn in turns], dtype=pl.String
+    )
+    repaired = iter(_repaired(contents, config, kinds, conversations=True))
+    before = [
+        json.dumps([turn | {"content": next(repaired)} for turn in turns], ensure_ascii=False)
+        if turns
+        else None
+        for turns in contexts
+    ]
+    return frame.with_columns(*whole, pl.Series("context", before, dtype=pl.String)), kinds
+
+
+def _repaired(
+    text: pl.Series, config: CleaningConfig, kinds: dict[str, int], *, conversations: bool = False
+) -> pl.Series:
+    """Repaired texts; what each kind of repair has changed is added to `kinds`."""
 
     def step(name: str, after: pl.Series) -> pl.Series:
-        kinds[name] = int((text != after).sum() or 0)
+        kinds[name] = kinds.get(name, 0) + int((text != after).sum() or 0)
         return after
 
     if config.repair_encoding:
@@ -119,16 +161,18 @@ def _repair(frame: pl.DataFrame, config: CleaningConfig) -> tuple[pl.DataFrame, 
     text = step("control_characters", text.str.replace_all(_CONTROLS, ""))
     not_ascii = text.str.len_bytes() != text.str.len_chars()
     text = step("unicode_form", _where(not_ascii, text, partial(unicodedata.normalize, config.unicode_form)))
-    text = step("white_space", _white_space(text, config))
-    return frame.with_columns(text), kinds
+    return step("white_space", _white_space(text, config, conversations))
 
 
-def _white_space(text: pl.Series, config: CleaningConfig) -> pl.Series:
-    if config.collapse_whitespace:
-        text = _collapse(text)
-    else:
-        text = text.str.replace_all("\r\n", "\n", literal=True).str.replace_all("\r", "\n", literal=True)
-    return text.str.strip_chars()
+def _white_space(text: pl.Series, config: CleaningConfig, conversations: bool) -> pl.Series:
+    collapse = config.collapse_whitespace
+    if collapse if collapse is not None else not conversations:
+        return _collapse(text).str.strip_chars()
+    text = text.str.replace_all("\r\n", "\n", literal=True).str.replace_all("\r", "\n", literal=True)
+    if not conversations:
+        return text.str.strip_chars()
+    # Empty lines before the first one go, its indentation stays.
+    return text.str.strip_chars_end().str.replace(r"^(?:[^\S\n]*\n)+", "")
 
 
 def _collapse(text: pl.Series) -> pl.Series:
@@ -182,13 +226,23 @@ def _looks_broken() -> str:
     return "".join(plain)
 
 
-def _rule(config: CleaningConfig) -> pl.Expr:
-    text = pl.col("text")
+def _lost(conversations: bool) -> pl.Expr:
+    """Characters of a row that were lost before we got it."""
+    texts = ("text", "context", "label") if conversations else ("text",)
+    return pl.sum_horizontal(
+        pl.col(name).str.count_matches("\ufffd", literal=True).fill_null(0) for name in texts
+    )
+
+
+def _rule(config: CleaningConfig, conversations: bool) -> pl.Expr:
+    text, answer = pl.col("text"), pl.col("label")
     length = text.str.len_chars()
     return (
         pl.when(text.is_null() | (length == 0))
         .then(pl.lit("empty_text"))
-        .when(text.str.contains("\ufffd", literal=True))
+        .when(pl.lit(conversations) & (answer == "").fill_null(False))
+        .then(pl.lit("empty_answer"))
+        .when(_lost(conversations) > 0)
         .then(pl.lit("undecodable"))
         .when(length < config.min_chars)
         .then(pl.lit("too_short"))
@@ -197,11 +251,12 @@ def _rule(config: CleaningConfig) -> pl.Expr:
     )
 
 
-def _reason(config: CleaningConfig) -> pl.Expr:
+def _reason(config: CleaningConfig, conversations: bool) -> pl.Expr:
     chars = pl.col("text").str.len_chars()
-    lost = pl.col("text").str.count_matches("\ufffd", literal=True)
+    lost = _lost(conversations)
     reasons = {
         "empty_text": pl.lit("no text is left after cleaning"),
+        "empty_answer": pl.lit("no answer is left after cleaning"),
         "undecodable": pl.format("{} characters were lost in an earlier conversion (U+FFFD)", lost),
         "too_short": pl.format("{} characters, at least {} are wanted", chars, pl.lit(config.min_chars)),
         "too_long": pl.format("{} characters, at most {} are wanted", chars, pl.lit(config.max_chars)),
@@ -209,16 +264,21 @@ def _reason(config: CleaningConfig) -> pl.Expr:
     return pl.coalesce(pl.when(pl.col("rule") == rule).then(reason) for rule, reason in reasons.items())
 
 
-def _lengths(frame: pl.DataFrame) -> dict[str, Any]:
-    """Histogram over `_LENGTH_EDGES` (the last bin is open) and quartiles; missing texts count as empty."""
-    chars = frame["text"].str.len_chars().fill_null(0)
-    places = pl.Series(_LENGTH_EDGES).search_sorted(chars, side="right") - 1
+def answer_lengths(answers: pl.Series) -> dict[str, Any]:
+    """How long answers are, for a summary; rows without one do not count."""
+    return {"unit": "characters", "edges": LENGTH_EDGES, "after": lengths(answers.drop_nulls())}
+
+
+def lengths(texts: pl.Series) -> dict[str, Any]:
+    """Histogram over `LENGTH_EDGES` (the last bin is open) and quartiles; missing texts count as empty."""
+    chars = texts.str.len_chars().fill_null(0)
+    places = pl.Series(LENGTH_EDGES).search_sorted(chars, side="right") - 1
     tally = dict(places.value_counts().iter_rows())
     quartiles = {
-        name: chars.quantile(share, "nearest") if frame.height else None
+        name: chars.quantile(share, "nearest") if len(chars) else None
         for name, share in (("min", 0.0), ("q1", 0.25), ("median", 0.5), ("q3", 0.75), ("max", 1.0))
     }
     return {
-        "counts": [int(tally.get(place, 0)) for place in range(len(_LENGTH_EDGES))],
+        "counts": [int(tally.get(place, 0)) for place in range(len(LENGTH_EDGES))],
         **{name: None if value is None else int(value) for name, value in quartiles.items()},
     }

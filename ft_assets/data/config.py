@@ -122,12 +122,26 @@ class ColumnRef(StrictModel):
 
 
 class ColumnsConfig(StrictModel):
-    """Which columns of the sources hold what."""
+    """Which columns of the sources hold what. `text` and `label` are those of a classification; a conversation comes
+    in a form of its own (`layout`)."""
 
     text: str = "text"
     """Column with the text."""
     label: str = "label"
     """Column with the label, or with the number that `labels.thresholds` turns into one."""
+    layout: Literal[
+        "auto",
+        "chat",
+        "sharegpt",
+        "alpaca",
+        "prompt_completion",
+        "completion",
+        "summarization",
+        "translation",
+    ] = "auto"
+    """Form of the rows, where a model writes. auto: by the names of the columns."""
+    rename: dict[str, str] = Field(default_factory=dict)
+    """Column → field of the form (`question: prompt`), where a model writes."""
     group: str | ColumnRef | None = None
     """What belongs together (author, thread, product) and may not be split apart; null: nothing does."""
 
@@ -139,8 +153,10 @@ class CleaningConfig(StrictModel):
     """Repair text that was decoded with the wrong encoding (ftfy), only in rows that look like it."""
     unicode_form: Literal["NFC", "NFKC"] = "NFC"
     """Unicode normal form (UAX 15); NFC keeps what the writer saw, NFKC folds ligatures, too."""
-    collapse_whitespace: bool = True
-    """Turn each run of white space, line ends included, into one space. Ends are stripped in any case."""
+    collapse_whitespace: bool | None = None
+    """Turn each run of white space, line ends included, into one space. None: where labels are chosen yes; where a
+    model writes no, since code, lists and paragraphs live from it. Ends are stripped in any case (but not the
+    indentation of what a model reads and writes)."""
     min_chars: int = Field(default=1, ge=1)
     """Shortest text, in characters after cleaning."""
     max_chars: int = Field(default=20_000, ge=1)

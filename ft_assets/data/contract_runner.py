@@ -21,7 +21,7 @@ import polars as pl
 import pyarrow as pa
 from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: TID253
 
-from ft_assets.data.cleaning import text_keys
+from ft_assets.data.cleaning import read_texts, text_keys
 from ft_assets.data.contracts import CheckOutcome, Expectation
 from ft_assets.data.examples import StageTables, to_polars
 
@@ -63,6 +63,9 @@ def _rows(
     narrow = frame.select(columns)
     if "text" in frame.columns:
         narrow = narrow.with_columns(_text_flags(frame))
+    if "label" in frame.columns:
+        label = frame["label"]
+        narrow = narrow.with_columns((label.is_not_null() | label.is_null().all()).alias("answered"))
     if "text_key" in frame.columns:
         narrow = narrow.with_columns(
             frame.select(
@@ -107,7 +110,7 @@ _text_keys: WeakKeyDictionary[StageTables, pl.Series] = WeakKeyDictionary()
 def _keys(tables: StageTables) -> pl.Series:
     """The normalised texts of a split: anew from what is to be published, once for three contracts."""
     if tables not in _text_keys:
-        _text_keys[tables] = text_keys(to_polars(tables.examples)["text"])
+        _text_keys[tables] = text_keys(read_texts(to_polars(tables.examples)))
     return _text_keys[tables]
 
 
@@ -124,7 +127,7 @@ def _counts(tables: StageTables, splits: Mapping[str, StageTables] | None) -> pd
     if splits is not None:
         numbers["rows_of_all"] = summary["rows_of_all"]
         numbers["rows_in_splits"] = sum(split.examples.num_rows for split in splits.values())
-        deviation = summary["largest_deviation"]
+        deviation = summary.get("largest_deviation")
         numbers["largest_deviation"] = abs(deviation["deviation"]) if deviation else 0.0
     # The id column is there because the result format names it; the line has none.
     return _to_pandas(pa.table({"example_id": ["-"], **{name: [value] for name, value in numbers.items()}}))

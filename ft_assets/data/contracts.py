@@ -88,7 +88,7 @@ class CheckOutcome:
 
 def expectations(
     stage: str,
-    labels: Sequence[str],
+    labels: Sequence[str] | None,
     contracts: ContractsConfig | None = None,
     cleaning: CleaningConfig | None = None,
 ) -> list[Expectation]:
@@ -96,11 +96,16 @@ def expectations(
 
     Args:
         stage: One of `STAGES`.
-        labels: The task's label names.
+        labels: The task's label names; None: the model writes, and labels are answers.
         contracts: Limits that are a matter of taste.
         cleaning: Its length limits are part of the cleaned stage's contract.
     """
-    make = _Maker(stage, list(labels), contracts or ContractsConfig(), cleaning or CleaningConfig())
+    make = _Maker(
+        stage,
+        None if labels is None else list(labels),
+        contracts or ContractsConfig(),
+        cleaning or CleaningConfig(),
+    )
     by_stage = {"raw_examples": make.raw, "cleaned_examples": make.cleaned, "labeled_examples": make.labeled}
     if stage not in STAGES:
         raise ValueError(f"unknown stage '{stage}': one of {', '.join(STAGES)}")
@@ -131,7 +136,7 @@ def run(
 @dataclass(frozen=True)
 class _Maker:
     stage: str
-    labels: list[str]
+    labels: list[str] | None
     contracts: ContractsConfig
     cleaning: CleaningConfig
 
@@ -161,11 +166,18 @@ class _Maker:
         ]
 
     def labeled(self) -> list[Expectation]:
+        if self.labels is None:
+            return [
+                *self._common("check the quarantine for why no row was left"),
+                self._not_null("text", "every example has a prompt"),
+                self._answered(),
+                self._not_null("cluster", "every example has a cluster"),
+            ]
         return [
             *self._common("compare `labels:` in the task with the unknown values in the stage's summary"),
             self._not_null("text", "every example has a text"),
-            *self._labels("critical"),
-            self._present("warning"),
+            *self._labels(self.labels, "critical"),
+            self._present(self.labels, "warning"),
             self._not_null("cluster", "every example has a cluster"),
             self._flag("texts_unique", "first_of_text", "no text stands twice, whatever its label and group"),
             self._quarantined("the reason of each, and the stage's unknown values"),
@@ -173,12 +185,17 @@ class _Maker:
 
     def split(self) -> list[Expectation]:
         severity: Severity = "critical" if self.stage == "train_split" else "warning"
-        limit = self.contracts.max_label_deviation
+        classes: list[Expectation] = [self._answered()]
+        if self.labels is not None:
+            classes = [
+                *self._labels(self.labels, severity),
+                self._present(self.labels, severity),
+                self._balanced(),
+            ]
         return [
             *self._common("add data, give it a larger share in `splits:`, or choose another salt"),
             self._not_null("text", "every example has a text"),
-            *self._labels(severity),
-            self._present(severity),
+            *classes,
             self._flag("no_shared_ids", "id_only_here", "no example is in two splits"),
             self._flag("no_shared_clusters", "cluster_only_here", "no cluster is in two splits"),
             self._flag("no_shared_texts", "text_only_here", "no text (normalised) is in two splits"),
@@ -192,19 +209,34 @@ class _Maker:
                 column_A="rows_of_all",
                 column_B="rows_in_splits",
             ),
-            self._rule(
-                "label_balance",
-                f"the share of each label is within {limit:g} of its share in all rows",
-                "warning",
-                "with few or unequal clusters this happens: choose another salt in `splits:` before the "
-                "first training, or live with it and read the metrics of each class",
-                "ExpectColumnValuesToBeBetween",
-                frame="counts",
-                column="largest_deviation",
-                min_value=0,
-                max_value=limit,
-            ),
         ]
+
+    def _balanced(self) -> Expectation:
+        limit = self.contracts.max_label_deviation
+        return self._rule(
+            "label_balance",
+            f"the share of each label is within {limit:g} of its share in all rows",
+            "warning",
+            "with few or unequal clusters this happens: choose another salt in `splits:` before the "
+            "first training, or live with it and read the metrics of each class",
+            "ExpectColumnValuesToBeBetween",
+            frame="counts",
+            column="largest_deviation",
+            min_value=0,
+            max_value=limit,
+        )
+
+    def _answered(self) -> Expectation:
+        return self._rule(
+            "answers_present",
+            "every example has an answer, or none has (plain texts)",
+            "warning",
+            "rows without an answer are plain texts, all of which is learnt: if that is not meant, look at the forms "
+            "that raw_examples shows",
+            "ExpectColumnValuesToBeInSet",
+            column="answered",
+            value_set=[True],
+        )
 
     def _rule(
         self,
@@ -260,8 +292,8 @@ class _Maker:
             ),
         ]
 
-    def _labels(self, severity: Severity) -> list[Expectation]:
-        count = len(self.labels)
+    def _labels(self, labels: list[str], severity: Severity) -> list[Expectation]:
+        count = len(labels)
         return [
             self._not_null("label", "every example has a label"),
             self._rule(
@@ -271,7 +303,7 @@ class _Maker:
                 "labelling should have refused these rows: report it as a fault of the project",
                 "ExpectColumnValuesToBeInSet",
                 column="label",
-                value_set=self.labels,
+                value_set=labels,
             ),
             self._rule(
                 "at_least_two_classes",
@@ -292,15 +324,15 @@ class _Maker:
             ),
         ]
 
-    def _present(self, severity: Severity) -> Expectation:
+    def _present(self, labels: list[str], severity: Severity) -> Expectation:
         return self._rule(
             "every_class_present",
-            f"each of the {len(self.labels)} labels occurs",
+            f"each of the {len(labels)} labels occurs",
             severity,
             "add examples of the missing labels, or take them out of `labels:` in the task",
             "ExpectColumnDistinctValuesToContainSet",
             column="label",
-            value_set=self.labels,
+            value_set=labels,
         )
 
     def _not_null(self, column: str, description: str) -> Expectation:
@@ -344,21 +376,21 @@ class _Maker:
         )
 
 
-_TEXTS = "text: string"
+_TEXTS = ("context: string", "text: string")
 _COLUMNS = {
     "raw_examples": [
         "source: string",
         "file: string",
         "row: int64",
-        _TEXTS,
+        *_TEXTS,
         "label: string",
         "group: string",
     ],
-    "cleaned_examples": [_TEXTS, "text_key: string", "label: string", "group: string"],
-    "labeled_examples": [_TEXTS, "text_key: string", "label: string", "group: string", "cluster: string"],
+    "cleaned_examples": [*_TEXTS, "text_key: string", "label: string", "group: string"],
+    "labeled_examples": [*_TEXTS, "text_key: string", "label: string", "group: string", "cluster: string"],
 }
 
 
 def _columns(stage: str) -> list[str]:
     """The columns as the contract states them: on purpose not those that the code writes by."""
-    return ["example_id: string", *_COLUMNS.get(stage, [_TEXTS, "label: string", "cluster: string"])]
+    return ["example_id: string", *_COLUMNS.get(stage, [*_TEXTS, "label: string", "cluster: string"])]

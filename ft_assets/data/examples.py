@@ -37,14 +37,24 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 
 
 _TEXT = pa.string()
+# `context` holds what stood before the text of a conversation; it is null where a text stands alone.
 RAW_SCHEMA = _schema(
-    example_id=_TEXT, source=_TEXT, file=_TEXT, row=pa.int64(), text=_TEXT, label=_TEXT, group=_TEXT
+    example_id=_TEXT,
+    source=_TEXT,
+    file=_TEXT,
+    row=pa.int64(),
+    context=_TEXT,
+    text=_TEXT,
+    label=_TEXT,
+    group=_TEXT,
 )
-CLEANED_SCHEMA = _schema(example_id=_TEXT, text=_TEXT, text_key=_TEXT, label=_TEXT, group=_TEXT)
+CLEANED_SCHEMA = _schema(
+    example_id=_TEXT, context=_TEXT, text=_TEXT, text_key=_TEXT, label=_TEXT, group=_TEXT
+)
 LABELED_SCHEMA = _schema(
-    example_id=_TEXT, text=_TEXT, text_key=_TEXT, label=_TEXT, group=_TEXT, cluster=_TEXT
+    example_id=_TEXT, context=_TEXT, text=_TEXT, text_key=_TEXT, label=_TEXT, group=_TEXT, cluster=_TEXT
 )
-SPLIT_SCHEMA = _schema(example_id=_TEXT, text=_TEXT, label=_TEXT, cluster=_TEXT)
+SPLIT_SCHEMA = _schema(example_id=_TEXT, context=_TEXT, text=_TEXT, label=_TEXT, cluster=_TEXT)
 QUARANTINE_SCHEMA = _schema(
     example_id=_TEXT, stage=_TEXT, rule=_TEXT, reason=_TEXT, text=_TEXT, file=_TEXT, row=pa.int64()
 )

@@ -24,7 +24,7 @@ from ft_assets.data.examples import (
 )
 from ft_assets.data.masking import mask
 
-__all__ = ["cluster_key", "label"]
+__all__ = ["cluster_key", "clusters", "label"]
 
 STAGE = "labeled_examples"
 # How many unknown values a summary lists, and how much of each: enough to see a misspelling.
@@ -53,7 +53,7 @@ def label(table: pa.Table, config: LabelsConfig) -> StageTables:
     different = pl.col("label").n_unique().over("text_key")
     conflicting = usable.filter(different > 1).with_columns(pl.lit("conflicting_labels").alias("rule"))
     kept, merged = merge_duplicates(usable.filter(different == 1).drop("mapped", "rule"))
-    kept = kept.with_columns(_clusters(kept).alias("cluster"))
+    kept = kept.with_columns(clusters(kept).alias("cluster"))
 
     examples = from_polars(kept, LABELED_SCHEMA)
     refusals = pl.concat([refused, conflicting]).with_columns(_reason(config).alias("reason"))
@@ -78,7 +78,8 @@ def cluster_key(group: str | None, text_key: str) -> str:
     return f"t:{hashlib.sha256(text_key.encode()).hexdigest()[:32]}"
 
 
-def _clusters(frame: pl.DataFrame) -> pl.Series:
+def clusters(frame: pl.DataFrame) -> pl.Series:
+    """The cluster key of each row, from its group and text_key."""
     keys = [cluster_key(group, key) for group, key in zip(frame["group"], frame["text_key"], strict=True)]
     return pl.Series(keys, dtype=pl.String)
 

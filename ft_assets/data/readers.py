@@ -8,20 +8,33 @@ files (`ft_assets.sources`), any repair of what was read (`cleaning`).
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ft_assets.data.config import ColumnRef, ColumnsConfig, SourceConfig
 from ft_assets.data.examples import QUARANTINE_SCHEMA, RAW_SCHEMA, StageTables, counts, example_ids, first_ids
-from ft_assets.data.formats import UNDECODABLE, Record, Refusal, delimited, function, jsonl, parquet, sniff
+from ft_assets.data.formats import (
+    UNDECODABLE,
+    Column,
+    Record,
+    Refusal,
+    Wanted,
+    delimited,
+    function,
+    jsonl,
+    parquet,
+    sniff,
+)
+from ft_assets.data.forms import Form, Unusable, columns_by_field, recognised
 from ft_assets.data.layouts import Layout, load_layout
 from ft_assets.errors import UserError
 
@@ -61,7 +74,7 @@ def raw_examples(
     Returns:
         `RAW_SCHEMA` rows in source order. Beyond the common counts the summary has `erased` (rows left out),
         `files` (source, file, rows, refused; erased where there are any), `groups` (different ones),
-        `without_group` and `without_label` (rows).
+        `without_group` and `without_label` (rows); where rows are conversations `forms` (file, form, mapping).
 
     Raises:
         UserError: A source or file cannot be used: says which, why, and what to do.
@@ -116,6 +129,16 @@ def _read_file(file: ResolvedFile, source: SourceConfig, reader: _Source) -> Sta
         raise UserError(error.what, where=f"{error.where} (at {file.path})", do=error.do) from error.__cause__
 
 
+class _Row(NamedTuple):
+    """A row by its meaning."""
+
+    row: int
+    context: str | None
+    text: str | None
+    label: str | None
+    group: str | None
+
+
 @dataclass
 class _Source:
     """What all files of a source have in common."""
@@ -125,51 +148,99 @@ class _Source:
     layout: Layout
     seen: dict[bytes, int]
     suppressed: Collection[str]
-    wanted: list[str] = field(init=False)
+    wanted: Wanted = field(init=False)
     erased: int = field(init=False, default=0)
     """Rows of the present file that were left out."""
+    form: Form | None = field(init=False, default=None)
+    """That of the present file, where rows are conversations."""
+    _fields: list[str] = field(init=False, default_factory=list)
+    """The form's fields in the order of a record's values."""
+    _renamed: dict[str, str] = field(init=False, default_factory=dict)
+    """Columns of the present file that are called otherwise than the field that they hold."""
+    _where: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         group = self.columns.group
-        self.wanted = [self.columns.text, self.columns.label]
-        if group is not None:
-            self.wanted.append(group.column if isinstance(group, ColumnRef) else group)
         pattern = group.pattern if isinstance(group, ColumnRef) else None
         self._pattern = re.compile(pattern) if pattern is not None else None
+        column = group.column if isinstance(group, ColumnRef) else group
+        self._group_column = [column] if column is not None else []
+        if self.layout.forms:
+            self.wanted = self._columns_of_form
+        else:
+            self.wanted = [self.columns.text, self.columns.label, *self._group_column]
+
+    def _columns_of_form(self, there: Sequence[str]) -> Sequence[str]:
+        """Recognise the form of the present file; the columns that hold its fields, and the group."""
+        named = columns_by_field(there, self.columns.rename, self._where)
+        form = recognised(list(named), self.layout.forms, self.columns.layout, self._where)
+        # A row further down may have an optional column that those looked at have not.
+        later = columns_by_field([*self.columns.rename, *form.optional], self.columns.rename)
+        optional = {name: place for name, place in (later | named).items() if name in form.optional}
+        self.form, self._fields = form, [*form.fields, *optional]
+        self._renamed = {name: field for field, name in named.items() if name != field}
+        wanted = [Column(named[name], nested=name in form.nested) for name in form.fields]
+        wanted += [Column(name, optional=True) for name in optional.values()]
+        return [*wanted, *self._group_column]
 
     def table(self, where: str, rows: Iterable[Record | Refusal]) -> StageTables:
         """All rows of one file (or function) as tables."""
+        self._where, self.form = where, None
         good, bad = [RAW_SCHEMA.empty_table()], [QUARANTINE_SCHEMA.empty_table()]
         total, rules, first = 0, Counter[str](), ""
         for chunk in _chunks(rows):
             total += len(chunk)
-            refusals = [row for row in chunk if isinstance(row, Refusal)]
+            made = [row if isinstance(row, Refusal) else self._row(row) for row in chunk]
+            refusals = [row for row in made if isinstance(row, Refusal)]
             rules.update(refusal.rule for refusal in refusals)
             first = first or (refusals[0].reason if refusals else "")
-            good.append(self._examples(where, [row for row in chunk if isinstance(row, Record)]))
+            good.append(self._examples(where, [row for row in made if isinstance(row, _Row)]))
             bad.append(self._refused(where, refusals))
         self._judge(where, total, rules, first)
         examples, refused = pa.concat_tables(good), pa.concat_tables(bad)
         entry = {"source": self.source.name, "file": where, "rows": total, "refused": refused.num_rows}
         if self.erased:
             entry["erased"], self.erased = self.erased, 0
-        return _tables(total, examples, refused, [entry])
+        return _tables(total, examples, refused, [entry], self._forms())
 
-    def _examples(self, where: str, records: Sequence[Record]) -> pa.Table:
-        values = list(zip(*(record.values for record in records), strict=True)) or [()] * len(self.wanted)
-        columns: dict[str, Sequence[str | None]] = {"text": values[0], "label": values[1]}
-        columns["group"] = (
-            [self._group(value) for value in values[2]] if len(values) > 2 else [None] * len(records)
-        )
+    def _forms(self) -> list[dict[str, str]]:
+        """How the present file was read, for people."""
+        if self.form is None:
+            return []
+        fields = (*self.form.fields, *self.form.optional)
+        renamed = [f"{name} as {to}" for name, to in self._renamed.items() if to in fields]
+        mapping = self.form.mapping + (f" ({', '.join(renamed)})" if renamed else "")
+        return [{"file": self._where, "form": self.form.name, "mapping": mapping}]
+
+    def _row(self, record: Record) -> _Row | Refusal:
+        """What a record holds, by its meaning."""
+        *values, group = record.values if self._group_column else [*record.values, None]
+        if self.form is None:
+            text, label = values
+            return _Row(record.row, None, text, label, self._group(group))
+        held = dict(zip(self._fields, values, strict=True))
+        try:
+            turns = self.form.read(held)
+        except Unusable as fault:
+            raw = json.dumps(held, ensure_ascii=False).encode("utf-8", "replace")
+            # What is kept is written in the source's encoding, as all that it holds.
+            raw = raw.decode().encode(self.source.encoding, "replace")
+            return Refusal(record.row, fault.rule, f"{self._where}, row {record.row}: {fault.reason}", raw)
+        return _Row(record.row, *turns, self._group(group))
+
+    def _examples(self, where: str, rows: Sequence[_Row]) -> pa.Table:
+        columns: dict[str, Sequence[str | None]] = {
+            name: [getattr(row, name) for row in rows] for name in ("context", "text", "label", "group")
+        }
         inputs = zip(*(columns[name] for name in self.layout.input_fields), strict=True)
         encoded = [[None if value is None else value.encode() for value in row] for row in inputs]
-        count = len(records)
+        count = len(rows)
         table = pa.table(
             {
                 "example_id": example_ids(self.source.name, encoded, self.seen),
                 "source": [self.source.name] * count,
                 "file": [where] * count,
-                "row": [record.row for record in records],
+                "row": [row.row for row in rows],
                 **columns,
             },
             schema=RAW_SCHEMA,
@@ -223,7 +294,8 @@ class _Source:
             raise UserError(
                 f"{rules.total()} of {total} rows cannot be read",
                 where=f"{where}; the first of them: {first}",
-                do="compare `format:`, `delimiter:`, `quoting:` and `columns:` with the file's first lines",
+                do="compare `format:`, `delimiter:`, `quoting:` and `columns:` with the file's first lines"
+                + (f"; it was read as {self.form.name}: {self.form.mapping}" if self.form else ""),
             )
 
 
@@ -234,16 +306,25 @@ def _chunks(rows: Iterable[Record | Refusal]) -> Iterator[list[Record | Refusal]
 
 
 def _together(parts: Sequence[StageTables]) -> StageTables:
-    files = [entry for part in parts for entry in part.summary["files"]]
+    files, forms = (
+        [entry for part in parts for entry in part.summary.get(name, [])] for name in ("files", "forms")
+    )
     return _tables(
         sum(part.summary["rows_in"] for part in parts),
         pa.concat_tables([part.examples for part in parts]),
         pa.concat_tables([part.quarantine for part in parts]).sort_by("example_id"),
         files,
+        forms,
     )
 
 
-def _tables(total: int, examples: pa.Table, quarantine: pa.Table, files: list[dict[str, Any]]) -> StageTables:
+def _tables(
+    total: int,
+    examples: pa.Table,
+    quarantine: pa.Table,
+    files: list[dict[str, Any]],
+    forms: list[dict[str, str]],
+) -> StageTables:
     tables = StageTables(examples, quarantine)
     summary = counts(total, examples, quarantine, tables.merged) | {
         "erased": sum(entry.get("erased", 0) for entry in files),
@@ -252,4 +333,6 @@ def _tables(total: int, examples: pa.Table, quarantine: pa.Table, files: list[di
         "without_group": examples["group"].null_count,
         "without_label": examples["label"].null_count,
     }
+    if forms:
+        summary["forms"] = forms
     return StageTables(examples, quarantine, tables.merged, summary)

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import polars as pl
 import pyarrow as pa
 
+from ft_assets.data.cleaning import answer_lengths
 from ft_assets.data.config import SplitsConfig
 from ft_assets.data.examples import SPLIT_SCHEMA, StageTables, counts, from_polars, to_polars
 
@@ -30,24 +31,25 @@ SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
-def split(table: pa.Table, config: SplitsConfig) -> dict[SplitName, StageTables]:
+def split(table: pa.Table, config: SplitsConfig, *, classes: bool = True) -> dict[SplitName, StageTables]:
     """Assign labelled examples to splits.
 
     Args:
         table: `LABELED_SCHEMA` rows.
         config: Shares and salt.
+        classes: Whether labels are classes, which are counted; answers are not.
 
     Returns:
         `SPLIT_SCHEMA` rows of each split. `rows_in` of a summary is what came into this split; `rows_of_all`
         what came into all three. Further: `share` of all rows, `clusters`, `labels` (rows by label),
         `label_shares`, `overall_label_shares`, and `largest_deviation` (split, label, and share minus overall
-        share, the largest of this split in size).
+        share, the largest of this split in size). These four only where labels are classes; else `answer_lengths`.
     """
     rows = to_polars(table)
     names = {key: split_of(key, config) for key in rows["cluster"].unique().to_list()}
     where = pl.Series("split", [names[key] for key in rows["cluster"]], dtype=pl.String)
     parts = {name: rows.filter(where == name) for name in SPLITS}
-    return {name: _tables(name, part, rows) for name, part in parts.items()}
+    return {name: _tables(name, part, rows, classes) for name, part in parts.items()}
 
 
 def split_of(cluster: str, config: SplitsConfig) -> SplitName:
@@ -66,22 +68,29 @@ def uniform(cluster: str, salt: str) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
-def _tables(name: SplitName, part: pl.DataFrame, rows: pl.DataFrame) -> StageTables:
+def _tables(name: SplitName, part: pl.DataFrame, rows: pl.DataFrame, classes: bool) -> StageTables:
     examples = from_polars(part, SPLIT_SCHEMA)
     tables = StageTables(examples)
-    overall, own = _labels(rows), _labels(part)
-    overall_shares = _shares(overall)
-    shares = _shares({label: own.get(label, 0) for label in overall})
     summary = counts(part.height, examples, tables.quarantine, tables.merged) | {
         "rows_of_all": rows.height,
         "share": round(part.height / rows.height, 6) if rows.height else 0.0,
         "clusters": part["cluster"].n_unique(),
+    }
+    own = _balance(name, part, rows) if classes else {"answer_lengths": answer_lengths(part["label"])}
+    return StageTables(examples, summary=summary | own)
+
+
+def _balance(name: SplitName, part: pl.DataFrame, rows: pl.DataFrame) -> dict[str, Any]:
+    """How the labels are spread over this split, and over all rows."""
+    overall, own = _labels(rows), _labels(part)
+    overall_shares = _shares(overall)
+    shares = _shares({label: own.get(label, 0) for label in overall})
+    return {
         "labels": {label: own.get(label, 0) for label in overall},
         "label_shares": shares,
         "overall_label_shares": overall_shares,
         "largest_deviation": _largest_deviation(name, shares, overall_shares),
     }
-    return StageTables(examples, summary=summary)
 
 
 def _labels(frame: pl.DataFrame) -> dict[str, int]:

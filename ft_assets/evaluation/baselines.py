@@ -3,6 +3,9 @@
 A baseline is a named function from `Splits` to predictions and the settings that it chose. `BASELINES` lists
 them; to add one is to add a function there and its name to `config.BaselineName`. Every baseline may learn
 from the train split and choose its settings on the validation split, exactly as the fine-tuned model does.
+
+Not here: the baselines of models that write (`zero_shot`, `few_shot`). They are the base model's own answers,
+which the worker writes.
 """
 
 import re

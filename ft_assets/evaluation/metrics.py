@@ -1,76 +1,34 @@
 """Metrics of classification as `evaluate.Metric` subclasses over scikit-learn, without hub or network.
 
-`add`, `add_batch`, `compute` and `evaluate.combine` work as for any metric of that library. Importing this
-module imports `evaluate`, which takes seconds: that happens inside functions, when something is evaluated.
-`intervals` computes the same numbers from counts.
+`intervals` computes the same numbers from counts. Importing this module takes seconds (see `offline_metric`).
 """
 
 import math
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import datasets  # noqa: TID253 - see above: nothing imports this module when the code location loads
-
-
-@contextmanager
-def _without_transformers() -> Iterator[None]:
-    """Hide transformers, if it is not loaded yet.
-
-    `evaluate` imports its pipelines for evaluators that are not used here (and do not work with transformers 5):
-    5 s and 250 MB, torch included. Its own guard takes over where transformers is not installed.
-    """
-    if "transformers" in sys.modules:
-        yield
-        return
-    sys.modules["transformers"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules["transformers"]
-
-
-with _without_transformers():
-    import evaluate
+from ft_assets.evaluation.offline_metric import OfflineMetric, combine
 
 __all__ = ["F1", "Accuracy", "LabelMetric", "Precision", "Recall", "combined"]
 
-INPUTS = """
-Args:
-    predictions: predicted labels, names or indices.
-    references: true labels, of the same sort.
-"""
 
-
-class LabelMetric(evaluate.Metric):
+class LabelMetric(OfflineMetric):
     """A metric of predicted labels against true ones, both as names or both as indices.
 
     Args:
         labels: the labels of the task, for a value by label. Without them there are none.
     """
 
-    description = ""
+    inputs = """
+Args:
+    predictions: predicted labels, names or indices.
+    references: true labels, of the same sort.
+"""
+    columns = tuple({"predictions": kind, "references": kind} for kind in ("string", "int64"))
 
     def __init__(self, labels: Sequence[str | int] | None = None, **settings: Any) -> None:
         self.labels = list(labels) if labels is not None else None
-        # Rows are held in memory; the library still wants a directory, by default in the home directory.
-        self._scratch = tempfile.TemporaryDirectory(prefix="ft_assets_metric_")
-        settings = {"keep_in_memory": True, "cache_dir": self._scratch.name} | settings
         super().__init__(**settings)
-
-    def _info(self) -> evaluate.MetricInfo:
-        kinds = ("string", "int64")
-        return evaluate.MetricInfo(
-            description=self.description or (self.__doc__ or ""),
-            citation="",
-            inputs_description=INPUTS,
-            features=[
-                datasets.Features({"predictions": datasets.Value(kind), "references": datasets.Value(kind)})
-                for kind in kinds
-            ],
-        )
 
 
 class Accuracy(LabelMetric):
@@ -139,6 +97,6 @@ class F1(_ByLabel):
         return f1_score(references, predictions, **settings)
 
 
-def combined(labels: Sequence[str | int] | None = None) -> evaluate.CombinedEvaluations:
+def combined(labels: Sequence[str | int] | None = None) -> Any:
     """All metrics of text classification as one, by `evaluate.combine`."""
-    return evaluate.combine([metric(labels) for metric in (Accuracy, Precision, Recall, F1)])
+    return combine([metric(labels) for metric in (Accuracy, Precision, Recall, F1)])

@@ -7,7 +7,7 @@ content security policy forbids scripts and every fetch, should something slip t
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 from ft_assets.evaluation import figures, task_type_module
 from ft_assets.evaluation.charts import visible
 
-__all__ = ["render_html"]
+__all__ = ["OF_HUNDRED", "render_html"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 # What the page says about the training; whatever the trainer did not measure is None.
@@ -39,27 +39,42 @@ COST = (
 )
 MOST_LABELS, WORST = 30, 20
 NO_VALUE = "\N{EN DASH}"
+OF_HUNDRED = frozenset({"bleu", "chrf"})
+"""Metrics that go from 0 to 100. Perplexity has no upper end; all others go from 0 to 1."""
 
 NAMES = {
     "f1_macro": "Macro-F1",
     "accuracy": "Accuracy",
     "precision_macro": "Macro precision",
     "recall_macro": "Macro recall",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "exact_match": "Exact match",
+    "perplexity": "Perplexity",
     "majority": "Majority label",
     "tfidf": "TF-IDF",
+    "zero_shot": "Zero-shot",
+    "few_shot": "Few-shot",
 }
 """How a metric or a baseline is called in a table."""
 
 
 def render_html(
-    report: Mapping[str, Any], examples: pa.Table | None = None, predictions: pa.Table | None = None
+    report: Mapping[str, Any],
+    examples: pa.Table | None = None,
+    predictions: pa.Table | None = None,
+    baselines: Mapping[str, pa.Table] | None = None,
 ) -> str:
     """The page.
 
     Args:
         report: what `build_report` returned, or the same read from `report.json`.
-        examples: the test rows (example_id, text, label, cluster), for the mistakes shown with masked text.
+        examples: the test rows (example_id, text, label, cluster), for those shown with masked text.
         predictions: the model's predictions for them. Without these two the page shows no row.
+        baselines: {name: the baseline's predictions}; answers are shown beside those of `zero_shot`.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -71,24 +86,26 @@ def render_html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "duration": duration,
         "size": size,
         "number": lambda value: "not measured" if value is None else f"{value:,.0f}",
         "estimate": estimate,
         "signed": signed,
         "unbroken": unbroken,
+        "digits": digits,
         "name": lambda key: NAMES.get(key, key),
     }
-    mistakes = []
+    environment.filters |= filters
+    rows: dict[str, Any] = {"mistakes": [], "samples": []}
     if examples is not None and predictions is not None:
-        mistakes = task_type_module(report["task_type"]).confident_mistakes(examples, predictions)
+        rows |= task_type_module(report["task_type"]).shown_rows(examples, predictions, baselines or {})
     return environment.get_template("report.html.j2").render(
         report=report,
-        mistakes=mistakes,
         css=_safe((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         libraries=_libraries(report),
         cost={**dict.fromkeys(COST), **report["training"]},
+        **rows,
         **_figures(report),
     )
 
@@ -115,10 +132,15 @@ def signed(value: float | None, digits: int = 3) -> str:
     return NO_VALUE if value is None else f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def digits(metric: str) -> int:
+    """Decimals of a metric in a table: what tells two values apart is of the same size on every scale."""
+    return 1 if metric in OF_HUNDRED else 2 if metric == "perplexity" else 3
+
+
 def unbroken(sentence: str) -> str:
     """The sentence with each estimate and its interval, and each hyphenated term, kept on one line."""
     kept = re.sub(r"\S+ \[[^\]]*\]", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), sentence)
-    return re.sub(r"\b(macro|TF)-", "\\1\N{NON-BREAKING HYPHEN}", kept)
+    return re.sub(r"\b(macro|TF|ROUGE|zero|few)-", "\\1\N{NON-BREAKING HYPHEN}", kept)
 
 
 def duration(seconds: float | None) -> str:
@@ -146,22 +168,31 @@ def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
     """Every figure of the page."""
     primary = report["headline"][0]
     metrics, rivals = report["metrics"], report["baselines"]
-    unit = figures.axis([0.0, 1.0])
     differences = {name: values[primary] for name, values in report["differences"].items()}
-    bounds = [d[end] for d in differences.values() for end in ("low", "value", "high") if d[end] is not None]
-    gains = figures.axis(bounds, include=[0.0])
+    gains = figures.axis(_bounds(differences.values()), include=[0.0])
+    scores = {name: entry["metrics"][primary] for name, entry in rivals.items()}
+    drawn = [name for name in report["headline"] if name != "perplexity"]
+    unit = figures.axis([0.0, 1.0])
+    ranked = _axis(primary, [metrics[primary], *scores.values()])
     return {
         "primary": primary,
+        "less_is_better": primary in report.get("lower_is_better", ()),
         "unit": unit,
+        "ranking_axis": ranked,
         "gain_axis": gains,
-        "headline": [_row(name, metrics[name], unit) for name in report["headline"]],
+        "headline": [_row(name, metrics[name], _axis(name)) for name in drawn],
+        "perplexity": metrics.get("perplexity"),
+        "answers": [
+            ("Fine-tuned", report.get("answers")),
+            *((name, entry.get("answers")) for name, entry in rivals.items()),
+        ],
         "ranking": [
-            _row("Fine-tuned", metrics[primary], unit),
-            *(_row(name, entry["metrics"][primary], unit, kind="s2") for name, entry in rivals.items()),
+            _row("Fine-tuned", metrics[primary], ranked),
+            *(_row(name, score, ranked, kind="s2") for name, score in scores.items()),
         ],
         "gains": [_row(name, interval, gains, zero=True) for name, interval in differences.items()],
         "per_class": [
-            {**row, "figure": _row(f"F1 of {row['label']}", row["f1"], unit)[2]}
+            {**row, "figure": _row(f"F1 of {row['label']}", row["f1"], unit)["figure"]}
             for row in report.get("per_class", [])
         ],
         "confusion": _confusion(report.get("confusion_matrix")),
@@ -170,9 +201,23 @@ def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _row(name: str, interval: Mapping[str, Any], scale: figures.Axis, **style: Any) -> tuple[str, Any, Any]:
-    """What a line of a dot-and-whisker plot needs: name, interval, figure."""
-    return name, interval, _safe(figures.whisker(interval, scale, NAMES.get(name, name), **style))
+def _axis(metric: str, estimates: Sequence[Mapping[str, Any]] = ()) -> figures.Axis:
+    """The scale of a metric; that of perplexity, which has no upper end, holds the estimates and 1, the best."""
+    if metric == "perplexity":
+        return figures.axis(_bounds(estimates), include=[1.0])
+    return figures.axis([0.0, 100.0 if metric in OF_HUNDRED else 1.0])
+
+
+def _bounds(estimates: Iterable[Mapping[str, Any]]) -> list[float]:
+    """All numbers of the estimates."""
+    ends = ("low", "value", "high")
+    return [estimate[end] for estimate in estimates for end in ends if estimate[end] is not None]
+
+
+def _row(name: str, interval: Mapping[str, Any], scale: figures.Axis, **style: Any) -> dict[str, Any]:
+    """What a line of a dot-and-whisker plot needs."""
+    figure = _safe(figures.whisker(interval, scale, NAMES.get(name, name), **style))
+    return {"key": name, "interval": interval, "figure": figure, "of_hundred": name in OF_HUNDRED}
 
 
 def _confusion(matrix: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -11,7 +11,10 @@ import pyarrow.compute as pc
 
 from ft_assets.errors import UserError
 
-__all__ = ["aligned"]
+__all__ = ["MODEL", "aligned"]
+
+MODEL = "fine-tuned model"
+"""How the predictor is called that the others are compared with."""
 
 # Ids are hashes, not text: a few of them help to find the rows.
 SHOWN_IDS = 5

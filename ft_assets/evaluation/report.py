@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ft_assets.evaluation.page import render_html
+from ft_assets.evaluation.page import OF_HUNDRED, render_html
 
 __all__ = ["build_report", "model_name", "render_html", "summary"]
 
@@ -18,10 +18,27 @@ TITLES = {
     "f1_macro": "macro-F1",
     "precision_macro": "macro precision",
     "recall_macro": "macro recall",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "exact_match": "exact match",
+    "perplexity": "perplexity",
     "majority": "the majority label",
     "tfidf": "TF-IDF",
+    "zero_shot": "zero-shot",
+    "few_shot": "few-shot",
 }
 """How a metric or a baseline is called in a sentence."""
+
+VERBS = {
+    "text-classification": "classifies",
+    "text-generation": "writes",
+    "summarization": "summarizes",
+    "translation": "translates",
+}
+"""What a model of a task type does with its task, in a sentence."""
 
 SPLITS = ("train_split", "validation_split", "test_split")
 STAGES = ("raw_examples", "cleaned_examples", "labeled_examples", *SPLITS)
@@ -71,11 +88,14 @@ def summary(report: Mapping[str, Any]) -> dict[str, float]:
     for metric in report["headline"]:
         numbers |= _bounds(metric, report["metrics"][metric])
     primary = report["headline"][0]
+    # Where less is better a negative difference is the gain, so it is not called one.
+    link = "difference_to" if _is_less_better(report, primary) else "gain_over"
     for name, differences in report["differences"].items():
-        numbers |= _bounds(f"{primary}_gain_over_{name}", differences[primary])
+        numbers |= _bounds(f"{primary}_{link}_{name}", differences[primary])
     for name in ("seconds", "examples_per_second", "tokens_per_second", "peak_memory_bytes"):
         numbers[f"training_{name}"] = report["training"].get(name)
     numbers |= {"test_rows": report["rows"], "test_clusters": report["clusters"]}
+    numbers["test_rows_generated"] = report.get("generated_rows")
     return {name: number for name, number in numbers.items() if number is not None}
 
 
@@ -95,15 +115,17 @@ def _bounds(name: str, interval: Mapping[str, Any]) -> dict[str, Any]:
 def _answer(report: Mapping[str, Any]) -> str:
     """The report in one sentence."""
     primary = report["headline"][0]
-    said = (
-        f"Fine-tuned {report['model']['name']} classifies {report['task']} at {TITLES.get(primary, primary)} "
-    )
-    said += _estimate(report["metrics"][primary])
+    # A likelihood says how well the texts are foreseen; nothing was written.
+    verb = "predicts" if primary == "perplexity" else VERBS.get(report["task_type"], "writes")
+    metric = report["metrics"][primary]
+    said = f"Fine-tuned {report['model']['name']} {verb} {report['task']} at {TITLES.get(primary, primary)} "
+    said += _estimate(metric, primary)
     best = _best_baseline(report)
     if not best:
-        return f"{said} on {report['rows']:,} rows."
-    gain = _estimate(report["differences"][best][primary], sign="+")
-    return f"{said}, {gain} over {TITLES.get(best, best)} on the same {report['rows']:,} rows."
+        return f"{said} on {metric['n']:,} rows."
+    gain = _estimate(report["differences"][best][primary], primary, sign="+")
+    link = "against" if _is_less_better(report, primary) else "over"
+    return f"{said}, {gain} {link} {TITLES.get(best, best)} on the same {metric['n']:,} rows."
 
 
 def _conclusion(report: Mapping[str, Any]) -> str:
@@ -111,29 +133,42 @@ def _conclusion(report: Mapping[str, Any]) -> str:
     best = _best_baseline(report)
     if not best:
         return "Nothing to compare with: no baseline was asked for."
-    gain = report["differences"][best][report["headline"][0]]
-    name = TITLES.get(best, best)
+    primary = report["headline"][0]
+    gain, name = report["differences"][best][primary], TITLES.get(best, best)
     if gain["low"] is None:
         return "One cluster only: there is no interval, so nothing can be said about chance."
+    less = _is_less_better(report, primary)
+    what, why = ("difference", ", and less is better") if less else ("gain", "")
     if gain["low"] > 0:
-        return f"The whole interval of the gain lies above zero: better than {name} by more than chance."
+        verdict = "worse" if less else "better"
+        return f"The whole interval of the {what} lies above zero{why}: {verdict} than {name} by more than chance."
     if gain["high"] < 0:
-        return f"The whole interval of the gain lies below zero: worse than {name} by more than chance."
-    return f"The interval of the gain holds zero: on these rows it cannot be told apart from {name}."
+        verdict = "better" if less else "worse"
+        return f"The whole interval of the {what} lies below zero{why}: {verdict} than {name} by more than chance."
+    return f"The interval of the {what} holds zero: on these rows it cannot be told apart from {name}."
 
 
 def _best_baseline(report: Mapping[str, Any]) -> str | None:
     primary = report["headline"][0]
-    scores = {name: entry["metrics"][primary]["value"] or 0.0 for name, entry in report["baselines"].items()}
+    sign = -1.0 if _is_less_better(report, primary) else 1.0
+    found = {name: entry["metrics"][primary]["value"] for name, entry in report["baselines"].items()}
+    scores = {name: -math.inf if value is None else sign * value for name, value in found.items()}
     return max(scores, key=lambda name: scores[name]) if scores else None
 
 
-def _estimate(interval: Mapping[str, Any], sign: str = "") -> str:
+def _is_less_better(report: Mapping[str, Any], metric: str) -> bool:
+    return metric in report.get("lower_is_better", ())
+
+
+def _estimate(interval: Mapping[str, Any], metric: str, sign: str = "") -> str:
     if interval["value"] is None:
         return "no value"
+    # Of a hundred, one decimal says as much as two do of one.
+    digits = 1 if metric in OF_HUNDRED else 2
     if interval["low"] is None:
-        return f"{interval['value']:{sign}.2f}"
-    return f"{interval['value']:{sign}.2f} [{interval['low']:.2f}, {interval['high']:.2f}]"
+        return f"{interval['value']:{sign}.{digits}f}"
+    bounds = f"{interval['low']:.{digits}f}, {interval['high']:.{digits}f}"
+    return f"{interval['value']:{sign}.{digits}f} [{bounds}]"
 
 
 def _data(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -153,7 +188,8 @@ def _data(data: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             stage.removesuffix("_split"): {
                 "rows": data[stage].get("kept"),
                 "clusters": data[stage].get("clusters"),
-                "labels": data[stage].get("labels", {}),
+                # A task without labels has none in its summaries.
+                "labels": data[stage].get("labels") or {},
             }
             for stage in SPLITS
             if stage in data

@@ -11,18 +11,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ft_assets.evaluation.checks import Check, defined_in_every_resample, enough_clusters
 from ft_assets.evaluation.config import EvaluationConfig
-from ft_assets.evaluation.intervals import Bootstrap, bootstrap
-from ft_assets.evaluation.predictions import aligned
+from ft_assets.evaluation.intervals import bootstrap
+from ft_assets.evaluation.predictions import MODEL, aligned
+from ft_assets.evaluation.resampling import Bootstrap
 
-__all__ = ["HEADLINE", "confident_mistakes", "evaluate_predictions"]
+__all__ = ["HEADLINE", "confident_mistakes", "evaluate_predictions", "shown_rows"]
 
 HEADLINE = ("f1_macro", "accuracy", "precision_macro", "recall_macro")
 """The numbers that stand for the whole, the most telling first: macro-F1 does not forgive ignored labels."""
 
-MODEL = "fine-tuned model"
-# Below about 20 clusters the intervals are too narrow (Cameron & Miller 2015, section VI).
-ENOUGH_CLUSTERS = 20
 # Fewer rows of a label say next to nothing about it: one row more or less moves its recall by ten points.
 ENOUGH_ROWS = 10
 
@@ -31,8 +30,10 @@ def evaluate_predictions(
     examples: pa.Table,
     predictions: pa.Table,
     baselines: Mapping[str, pa.Table],
-    labels: Sequence[str],
     config: EvaluationConfig,
+    *,
+    task_type: str = "text-classification",
+    labels: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Everything that the report says about the quality of the predictions, as plain JSON.
 
@@ -40,8 +41,9 @@ def evaluate_predictions(
         examples: the test rows: example_id, text, label, cluster.
         predictions: example_id, prediction, p_<label>; in any order.
         baselines: {name: example_id, prediction}.
-        labels: names of the labels, in order.
         config: resamples, confidence and seed.
+        task_type: the type of the task; nothing here depends on it.
+        labels: names of the labels, in order.
 
     Returns:
         rows, clusters, labels, confidence, resamples, seed; headline (metric names); metrics {name: {"value",
@@ -93,6 +95,13 @@ def evaluate_predictions(
         "differences": {name: result.differences[f"baseline {name}"] for name in baselines},
         "checks": _checks(result, labels),
     }
+
+
+def shown_rows(
+    examples: pa.Table, predictions: pa.Table, baselines: Mapping[str, pa.Table]
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows that the page shows: {"mistakes": `confident_mistakes`}."""
+    return {"mistakes": confident_mistakes(examples, predictions)}
 
 
 def confident_mistakes(examples: pa.Table, predictions: pa.Table, limit: int = 6) -> list[dict[str, Any]]:
@@ -152,17 +161,12 @@ def _confusion(actual: Sequence[str], predicted: Sequence[str], labels: Sequence
     return np.bincount(cells, minlength=len(labels) ** 2).reshape(len(labels), len(labels))
 
 
-def _checks(result: Bootstrap, labels: Sequence[str]) -> list[dict[str, Any]]:
+def _checks(result: Bootstrap, labels: Sequence[str]) -> list[Check]:
     metrics = result.metrics[MODEL]
     scarce = [label for label in labels if metrics[f"recall_{label}"]["n"] < ENOUGH_ROWS]
     never = [label for label in labels if not metrics[f"precision_{label}"]["n"]]
-    undefined = {m: n for m, n in result.undefined.items() if metrics[m]["value"] is not None}
     return [
-        {
-            "name": "enough_clusters",
-            "passed": result.clusters >= ENOUGH_CLUSTERS,
-            "detail": f"clusters: {result.clusters}; below {ENOUGH_CLUSTERS} the intervals are too narrow",
-        },
+        enough_clusters(result),
         {
             "name": "enough_rows_of_each_label",
             "passed": not scarce,
@@ -173,12 +177,7 @@ def _checks(result: Bootstrap, labels: Sequence[str]) -> list[dict[str, Any]]:
             "passed": not never,
             "detail": f"never predicted: {', '.join(never) or 'no label'}",
         },
-        {
-            "name": "defined_in_every_resample",
-            "passed": not undefined,
-            "detail": "resamples without a value, left out of the interval: "
-            + (", ".join(f"{metric} {count}" for metric, count in undefined.items()) or "none"),
-        },
+        defined_in_every_resample(result, metrics),
     ]
 
 

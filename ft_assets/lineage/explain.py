@@ -339,7 +339,7 @@ def _cleaned_again(table: Any, config: Mapping[str, Any], text: str) -> list[str
         settings = CleaningConfig.model_validate(config.get("cleaning") or {})
     except ValidationError:  # settings of another version of the code
         return None
-    made = clean(table, settings)
+    made = clean(table, settings, conversations=bool(config.get("conversations")))
     if made.examples["text"].to_pylist() != [text]:
         return None
     return [name for name, rows in made.summary["repaired"].items() if rows]

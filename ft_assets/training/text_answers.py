@@ -21,6 +21,7 @@ from ft_assets.training.checkpoint import load_language_model, load_tokenizer, r
 from ft_assets.training.config import GenerationConfig, PromptConfig, TrainingConfig
 from ft_assets.training.conversations import Conversation, Encoder, end_tokens
 from ft_assets.training.hardware import Hardware, choose_hardware, peak_memory
+from ft_assets.training.prefix import Prefix, read_prefix
 from ft_assets.training.progress import Report
 from ft_assets.training.rows import model_window
 from ft_assets.training.sequences import Conversations, read_conversations
@@ -180,23 +181,25 @@ class _Writer:
         tokens."""
         encoded = self.encoder.encode(rows.conversations)
         ids = [row.ids[-self.window :] for row in encoded]
-        learnt = [_last_answer(row.learnt)[-self.window :] for row in encoded]
-        nll, tokens = np.zeros(len(rows)), np.zeros(len(rows), dtype=np.int64)
-        lengths = np.array([len(row) for row in ids])
+        # The first token has no prediction.
+        sizes = [int(_last_answer(row.learnt)[-self.window :][1:].sum()) for row in encoded]
+        nll = np.zeros(len(rows))
+        prefix = self.prefix(ids, leave=max(sizes, default=0) + 1)
+        lengths = np.array([len(row) for row in ids]) - prefix.length
         for batch in _told(
             batches_by_tokens(lengths, self.hardware.tokens_per_pass), len(rows), report, "scored"
         ):
-            inputs = self._padded([ids[i] for i in batch], left=False)
+            inputs = prefix.before([ids[i] for i in batch], self.encoder.tokenizer.pad_token_id)
+            longest = max(sizes[i] for i in batch)
             with torch.inference_mode(), self.hardware.autocast():
-                # Prompt tuning gives logits for the vectors before the row, too.
-                logits = self.model(**inputs, use_cache=False).logits[:, -inputs["input_ids"].shape[1] :]
+                logits = self.model(**inputs, use_cache=True, logits_to_keep=longest + 1).logits
+            # An answer stands at the end of its row; the logits of its tokens are those of the places before them.
+            likely = log_softmax(logits[:, -longest - 1 : -1].float(), -1)
             for place, i in enumerate(batch):
-                targets = np.flatnonzero(learnt[i][1:])  # the first token has no prediction
-                own = logits[place, torch.from_numpy(targets).to(logits.device)].float()
-                wanted = torch.from_numpy(ids[i][1:][targets]).to(logits.device)
-                nll[i] = -float(log_softmax(own, -1).gather(1, wanted[:, None]).double().sum())
-                tokens[i] = len(targets)
-        return nll, tokens
+                wanted = torch.from_numpy(ids[i][len(ids[i]) - sizes[i] :]).to(likely.device)
+                own = likely[place, longest - sizes[i] :].gather(1, wanted[:, None])
+                nll[i] = -float(own.double().sum())
+        return nll, np.array(sizes, dtype=np.int64)
 
     def write(self, rows: Conversations, report: Report) -> _Answers:
         """The answers, greedily, in the order of the rows. Prompts that leave no room for an answer lose their
@@ -214,11 +217,14 @@ class _Writer:
             eos_token_id=sorted(self.encoder.end_ids),
             pad_token_id=self.encoder.tokenizer.pad_token_id,
         )
+        prefix = self.prefix([np.array(ids) for ids in prompts], leave=1)
         lengths = np.array([len(ids) + self.generation.max_new_tokens for ids in prompts], dtype=np.int64)
         started = time.perf_counter()
         batches = batches_by_tokens(lengths, _TOKENS_HELD[self.hardware.device])
         for batch in _told(batches, len(prompts), report, "written"):
-            inputs = self._padded([np.array(prompts[i]) for i in batch], left=True)
+            inputs = prefix.before(
+                [np.array(prompts[i]) for i in batch], self.encoder.tokenizer.pad_token_id, whole=True
+            )
             with torch.inference_mode(), self.hardware.autocast():
                 found = self.model.generate(**inputs, generation_config=settings)
             for i, ids in zip(batch, found[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
@@ -228,15 +234,9 @@ class _Writer:
                 texts[i] = self.encoder.tokenizer.decode(answer, skip_special_tokens=True).strip()
         return _Answers(texts, ended, truncated, new_tokens, time.perf_counter() - started)
 
-    def _padded(self, rows: Sequence[np.ndarray], *, left: bool) -> dict[str, torch.Tensor]:
-        longest = max(map(len, rows))
-        ids = np.full((len(rows), longest), self.encoder.tokenizer.pad_token_id, dtype=np.int64)
-        mask = np.zeros((len(rows), longest), dtype=np.int64)
-        for i, row in enumerate(rows):
-            place = slice(longest - len(row), longest) if left else slice(0, len(row))
-            ids[i, place], mask[i, place] = row, 1
-        arrays = {"input_ids": ids, "attention_mask": mask}
-        return {name: torch.from_numpy(array).to(self.hardware.device) for name, array in arrays.items()}
+    def prefix(self, rows: Sequence[np.ndarray], *, leave: int) -> Prefix:
+        """What all rows begin with, read once. `leave` tokens of each row are read with it in any case."""
+        return read_prefix(self.model, rows, leave=leave, hardware=self.hardware)
 
 
 def _last_answer(learnt: np.ndarray) -> np.ndarray:

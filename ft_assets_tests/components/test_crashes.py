@@ -118,7 +118,8 @@ RUN = textwrap.dedent(
     from ft_assets.components.dead_runs import process_tags
     from ft_assets_tests.tickets import definitions, task
 
-    job = definitions(task(Path(sys.argv[2]), training=json.loads(sys.argv[3]))).resolve_implicit_global_asset_job_def()
+    made = task(Path(sys.argv[2]), training=json.loads(sys.argv[3]), resume=json.loads(sys.argv[4]))
+    job = definitions(made).resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.get() as instance:
         result = job.execute_in_process(
             instance=instance, asset_selection=[dg.AssetKey(["tickets", "checkpoint"])],
@@ -130,12 +131,14 @@ RUN = textwrap.dedent(
 )
 
 
-def start_run(tiny_bert_dir: Path, training: str, work: Path) -> tuple[subprocess.Popen[str], str]:
+def start_run(
+    tiny_bert_dir: Path, training: str, work: Path, resume: str = "{}"
+) -> tuple[subprocess.Popen[str], str]:
     """A process that materialises the checkpoint as `make demo` does; and the id of its run."""
     run = str(uuid.uuid4())
     with (work / f"{run}.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-c", RUN, run, str(tiny_bert_dir), training],
+            [sys.executable, "-c", RUN, run, str(tiny_bert_dir), training, resume],
             stdout=subprocess.PIPE, stderr=log, text=True, cwd=PROJECT,
         )  # fmt: skip
     return process, run
@@ -182,6 +185,28 @@ def test_a_run_process_that_is_killed_in_the_middle_of_training(
     assert trained.get_run_by_id(run).status == dg.DagsterRunStatus.FAILURE and slots_held(trained) == 0
     assert end_dead_runs(trained) == []
     assert materialize(trained, task(tiny_bert_dir, training=SHORT), "checkpoint").success
+
+
+def test_a_training_that_was_killed_goes_on_where_it_was(
+    trained: dg.DagsterInstance, data: Path, home: Path, tiny_bert_dir: Path, tmp_path: Path
+) -> None:
+    long = {"method": "full", "batch_size": 16, "epochs": 100, "early_stopping_patience": None}
+    states = data / "resume" / "tickets"
+    whole = task(tiny_bert_dir, training=long, resume={"every_minutes": 0})
+
+    def kill_in_the_middle() -> None:
+        process, run = start_run(tiny_bert_dir, json.dumps(long), tmp_path, json.dumps({"every_minutes": 0}))
+        eventually(lambda: list(states.glob("*/step-*")))
+        process.kill()
+        process.wait()
+        wait_until_gone(str(tmp_path))
+        assert end_dead_runs(trained) == [run]
+
+    kill_in_the_middle()
+    result = materialize(trained, whole, "checkpoint")
+    told = [event.user_message for event in trained.all_logs(result.run_id)]
+    assert any("goes on from the resume point step-" in text for text in told)
+    assert not list(states.glob("*"))  # it has ended: nothing is left to go on from
 
 
 def test_a_run_that_is_terminated_from_the_ui_in_the_middle_of_training(

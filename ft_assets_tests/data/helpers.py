@@ -19,8 +19,36 @@ PLANTED = PROJECT / "data" / "planted"
 
 def read(path: Path, columns: ColumnsConfig | None = None, /, **source: Any) -> StageTables:
     """The raw stage of one file."""
+    return read_as("text-classification", path, columns, **source)
+
+
+def read_as(
+    task_type: str, path: Path, columns: ColumnsConfig | None = None, /, **source: Any
+) -> StageTables:
+    """The raw stage of one file, for a task of this type."""
     config = SourceConfig(path=path.name, **source)
-    return raw_examples([(config, [ResolvedFile(path, path.name)])], columns or ColumnsConfig())
+    return raw_examples([(config, [ResolvedFile(path, path.name)])], columns or ColumnsConfig(), task_type)
+
+
+def jsonl(path: Path, *records: Any) -> Path:
+    """A JSON Lines file of these records; a `str` is a line as it is."""
+    lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def turns(*contents: str, first: str = "user") -> list[dict[str, str]]:
+    """Messages of a user and an assistant in turn."""
+    roles = ("user", "assistant") if first == "user" else ("assistant", "user")
+    return [{"role": roles[place % 2], "content": content} for place, content in enumerate(contents)]
+
+
+def conversation_table(*examples: dict[str, Any]) -> pa.Table:
+    """Raw rows of conversations, with ids e000, e001, …; `context` is a list of messages."""
+    table = raw_table(*((row.get("text"), row.get("label"), row.get("group")) for row in examples))
+    contexts = [json.dumps(row["context"]) if row.get("context") else None for row in examples]
+    place = table.schema.get_field_index("context")
+    return table.set_column(place, "context", pa.array(contexts, pa.string()))
 
 
 def rows(tables: StageTables, *names: str) -> list[tuple[Any, ...]]:
@@ -40,6 +68,7 @@ def raw_table(
             "source": ["default"] * count,
             "file": ["rows.csv"] * count,
             "row": list(range(1, count + 1)),
+            "context": [None] * count,
             "text": [each[0] for each in padded],
             "label": [each[1] for each in padded],
             "group": [each[2] for each in padded],

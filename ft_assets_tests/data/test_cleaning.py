@@ -1,3 +1,4 @@
+import json
 import unicodedata
 
 import polars as pl
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from ft_assets.data.cleaning import _looks_broken, clean, text_keys
 from ft_assets.data.config import CleaningConfig
 from ft_assets.data.examples import CLEANED_SCHEMA, MERGED_SCHEMA, QUARANTINE_SCHEMA, RAW_SCHEMA
-from ft_assets_tests.data.helpers import answers, planted_tickets, raw_table, rows
+from ft_assets_tests.data.helpers import answers, conversation_table, planted_tickets, raw_table, rows, turns
 
 DEFAULT = CleaningConfig()
 
@@ -193,3 +194,93 @@ def test_planted_mojibake_is_repaired_to_what_it_was():
     texts = dict(rows(clean(raw, DEFAULT), "example_id", "text"))
     assert {each: texts[each] for each in planted} == planted
     assert clean(raw, DEFAULT).summary["repaired"]["encoding"] == len(planted) == 4
+
+
+def conversations(*examples, **config):
+    return clean(conversation_table(*examples), CleaningConfig(**config), conversations=True)
+
+
+CODE = "\n\n    def f(x):\r\n        # first\r\n\r\n        return  x\t\n\n"
+
+
+def test_code_keeps_its_lines_and_its_indentation():
+    found = rows(conversations({"text": CODE, "label": CODE}), "text", "label")
+    kept = "    def f(x):\n        # first\n\n        return  x"
+    assert found == [(kept, kept)]
+
+
+def test_white_space_of_conversations_is_collapsed_where_the_task_says_so():
+    found = rows(conversations({"text": CODE, "label": " a\n b"}, collapse_whitespace=True), "text", "label")
+    assert found == [("def f(x): # first return x", "a b")]
+
+
+def test_white_space_of_a_classification_is_collapsed_unless_the_task_says_no():
+    assert rows(cleaned(" a\n  b "), "text") == [("a b",)]
+    assert rows(cleaned(" a\r\n  b ", collapse_whitespace=False), "text") == [("a\n  b",)]
+
+
+def test_answers_and_earlier_turns_are_repaired_as_texts_are():
+    broken = "caf\u00c3\u00a9 cafe\u0301\u200b\r\nrest  "
+    tables = conversations({"text": broken, "label": broken, "context": turns(broken, broken)})
+    (row,) = tables.examples.to_pylist()
+    repaired = "café café\nrest"
+    assert (row["text"], row["label"]) == (repaired, repaired)
+    assert json.loads(row["context"]) == turns(repaired, repaired)
+    assert tables.summary["repaired"] == dict.fromkeys(
+        ("encoding", "control_characters", "unicode_form", "white_space"), 4
+    )
+
+
+def test_the_label_of_a_classification_stays_as_it_was_read():
+    assert rows(clean(raw_table(("a", " x\n")), DEFAULT), "label") == [(" x\n",)]
+
+
+@pytest.mark.parametrize(
+    "lost", [{"text": "a\ufffd"}, {"label": "a\ufffd"}, {"context": turns("a", "b\ufffd")}]
+)
+def test_a_conversation_that_has_lost_a_character_is_refused(lost):
+    tables = conversations({"text": "p", "label": "a"} | lost)
+    assert refused(tables) == [("e000", "undecodable")]
+    assert tables.quarantine["reason"][0].as_py().startswith("1 characters were lost")
+
+
+def test_of_a_classification_only_the_text_counts_as_lost():
+    tables = clean(raw_table(("a\ufffd", "x\ufffd"), ("b", "y\ufffd")), DEFAULT)
+    assert refused(tables) == [("e000", "undecodable")]
+    assert tables.quarantine["reason"][0].as_py().startswith("1 characters were lost")
+
+
+def test_an_answer_that_is_empty_after_cleaning_is_refused_and_a_plain_text_has_none():
+    tables = conversations({"text": "p", "label": "\u200b \n"}, {"text": "plain"})
+    assert refused(tables) == [("e000", "empty_answer")]
+    assert rows(tables, "text", "label") == [("plain", None)]
+
+
+def test_limits_of_length_are_those_of_the_prompt():
+    tables = conversations({"text": "abc", "label": "a" * 50, "context": turns("b" * 50, "c")}, max_chars=3)
+    assert refused(tables) == []
+
+
+def test_different_answers_to_one_prompt_are_kept_and_equal_ones_merged():
+    examples = [
+        {"text": text, "label": label} for text, label in (("P", "a"), ("p ", "b"), ("p", "a"), ("p", "A"))
+    ]
+    tables = conversations(*examples)
+    assert sorted(rows(tables, "text", "label")) == [("P", "a"), ("p", "A"), ("p", "b")]
+    assert tables.merged["example_id"].to_pylist() == ["e002"]
+    assert len(set(tables.examples["text_key"].to_pylist())) == 1
+
+
+def test_prompts_with_another_context_are_other_texts():
+    tables = conversations(
+        {"text": "why?", "label": "a", "context": turns("x", "y")},
+        {"text": "why?", "label": "a", "context": turns("z", "y")},
+        {"text": "why?", "label": "a"},
+    )
+    assert tables.merged.num_rows == 0
+    assert len(set(tables.examples["text_key"].to_pylist())) == 3
+
+
+def test_plain_texts_that_are_equal_are_merged():
+    tables = conversations({"text": "same"}, {"text": "Same"})
+    assert rows(tables, "example_id") == [("e000",)]

@@ -13,11 +13,12 @@ from ft_assets.data.config import (
     SplitsConfig,
     Threshold,
 )
+from ft_assets.task import TaskConfig
 
 
 def test_settings_and_contracts_import_no_table_library():
     code = (
-        "import sys, ft_assets.data.config, ft_assets.data.contracts, ft_assets.data.masking;"
+        "import sys, ft_assets.task, ft_assets.data.contracts, ft_assets.data.masking;"
         "print([name for name in ('polars', 'pyarrow', 'pandas', 'ftfy', 'great_expectations', 'dagster')"
         " if name in sys.modules])"
     )
@@ -120,3 +121,47 @@ def test_lengths_leave_room():
 def test_splits_leave_something_to_train_on():
     with pytest.raises(ValidationError, match="nothing left for train"):
         SplitsConfig(validation=0.5, test=0.5)
+
+
+def task(task_type, **settings):
+    return TaskConfig.model_validate(
+        {"task_type": task_type, "sources": [{"path": "a.csv"}], "base_model": "model"} | settings
+    )
+
+
+def test_a_task_that_writes_has_no_labels_and_one_that_chooses_has_some():
+    assert task("text-generation").label_names is None
+    assert task("text-classification", labels=["b", "a"]).label_names == ["b", "a"]
+    with pytest.raises(ValueError, match="no labels"):
+        _ = task("text-generation").label_rules
+
+
+@pytest.mark.parametrize(
+    ("task_type", "settings", "message"),
+    [
+        ("text-classification", {}, "labels: text-classification needs them"),
+        ("text-classification", {"labels": ["a", "b"], "columns": {"layout": "chat"}}, "columns.layout: is for"),
+        ("text-classification", {"labels": ["a", "b"], "columns": {"rename": {"x": "text"}}}, "columns.rename: is"),
+        ("text-classification", {"labels": ["a", "b"], "prompt": {"system": "x"}}, "prompt: is for models that write"),
+        ("text-classification", {"labels": ["a", "b"], "generation": {"shots": 2}}, "generation: is for"),
+        ("summarization", {"labels": ["a", "b"]}, "labels: summarization has none"),
+        ("text-generation", {"columns": {"text": "question"}}, "columns.text: .*rename: {your_name: prompt}"),
+        ("text-generation", {"columns": {"label": "answer"}}, "columns.label: .*rename"),
+        ("text-generation", {"columns": {"layout": "translation"}}, "does not read 'translation': known are chat"),
+        ("text-generation", {"columns": {"rename": {"q": "promt"}}}, "no form has: did you mean 'prompt'"),
+        ("text-generation", {"columns": {"layout": "chat", "rename": {"q": "prompt"}}}, "fields there: 'messages'"),
+        ("text-generation", {"evaluation": {"baselines": ["tfidf"]}}, "evaluation.baselines: tfidf"),
+        ("text-generation", {"training": {"method": "linear_probe"}}, "training.method: linear_probe"),
+    ],
+)  # fmt: skip
+def test_settings_of_the_other_family_are_refused(task_type, settings, message):
+    with pytest.raises(ValidationError, match=message):
+        task(task_type, **settings)
+
+
+def test_defaults_may_be_written_down():
+    columns = {"text": "text", "label": "label", "layout": "auto", "rename": {}}
+    assert task("text-generation", columns=columns) == task("text-generation")
+    assert (
+        task("text-classification", labels=["a", "b"], columns=columns, prompt={}).columns == ColumnsConfig()
+    )

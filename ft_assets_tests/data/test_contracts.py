@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from ft_assets.data import contract_runner
+from ft_assets.data.answers import answer
 from ft_assets.data.cleaning import clean
 from ft_assets.data.config import CleaningConfig, ContractsConfig, LabelsConfig, SplitsConfig
 from ft_assets.data.contracts import STAGES, expectations, run
@@ -18,7 +19,7 @@ from ft_assets.data.examples import (
 )
 from ft_assets.data.labels import label
 from ft_assets.data.splits import SPLITS, split
-from ft_assets_tests.data.helpers import answers, planted_tickets, raw_table
+from ft_assets_tests.data.helpers import answers, conversation_table, planted_tickets, raw_table
 
 LABELS = ["x", "y"]
 
@@ -299,3 +300,66 @@ def test_the_planted_data_set_passes_with_warnings_at_most():
             if outcome.severity == "critical"
         ]
         assert critical == []
+
+
+def conversations(count=60):
+    return [{"text": f"prompt {index}", "label": f"answer {index % 7}"} for index in range(count)]
+
+
+def written(rows):
+    """All stages' tables of a task whose model writes."""
+    raw = conversation_table(*rows)
+    cleaned = clean(raw, CleaningConfig(), conversations=True)
+    answered = answer(cleaned.examples)
+    parts = split(answered.examples, SplitsConfig(validation=0.3, test=0.3), classes=False)
+    return {
+        "raw_examples": StageTables(raw, summary=counts(raw.num_rows, raw, *EMPTY)),
+        "cleaned_examples": cleaned,
+        "labeled_examples": answered,
+        **{f"{name}_split": parts[name] for name in SPLITS},
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_conversations_pass_and_nothing_is_said_about_classes(stage):
+    names = {each.name for each in expectations(stage, None)}
+    assert not names & {
+        *("label_present", "label_set", "at_least_two_classes", "as_many_rows_as_classes"),
+        *("every_class_present", "label_balance", "texts_unique"),
+    }
+    assert failures(stage, written(conversations()), None) == {}
+
+
+def test_the_same_prompt_may_stand_with_several_answers():
+    made = written([*conversations(), {"text": "prompt 1", "label": "another"}])
+    for stage in STAGES:
+        assert failures(stage, made, None) == {}
+
+
+def test_rows_without_an_answer_beside_rows_with_one_are_a_warning():
+    made = written([*conversations(), {"text": "plain"}])
+    outcome = failures("labeled_examples", made, None)["answers_present"]
+    assert (outcome.severity, outcome.unexpected, outcome.example_ids) == ("warning", 1, ["e060"])
+
+
+def test_plain_texts_alone_need_no_answer():
+    made = written([{"text": f"plain {index}"} for index in range(60)])
+    for stage in STAGES:
+        assert failures(stage, made, None) == {}
+
+
+def test_a_prompt_in_two_splits_is_critical_whatever_its_answer():
+    made = written(conversations())
+    train, test = made["train_split"], made["test_split"]
+    texts = [train.examples["text"][0].as_py(), *test.examples["text"].to_pylist()[1:]]
+    made["test_split"] = replaced(test, text=texts)
+    assert failures("train_split", made, None)["no_shared_texts"].severity == "critical"
+
+
+def test_a_prompt_with_another_context_is_not_shared():
+    made = written(conversations())
+    train, test = made["train_split"], made["test_split"]
+    texts = [train.examples["text"][0].as_py(), *test.examples["text"].to_pylist()[1:]]
+    contexts = ['[{"role": "user", "content": "x"}]', *test.examples["context"].to_pylist()[1:]]
+    made["test_split"] = replaced(test, text=texts, context=contexts)
+    assert failures("train_split", made, None) == {}

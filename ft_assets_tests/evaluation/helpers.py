@@ -13,7 +13,7 @@ def examples(actual: Sequence[str], clusters: Sequence[str] | None = None, text:
     rows = len(actual)
     return pa.table(
         {
-            "example_id": [f"{row:016x}" for row in range(rows)],
+            "example_id": pa.array([f"{row:016x}" for row in range(rows)], pa.string()),
             "text": pa.array([text] * rows, pa.string()),
             "label": pa.array(list(actual), pa.string()),
             "cluster": pa.array(list(clusters or (f"c{row // 2}" for row in range(rows))), pa.string()),
@@ -97,3 +97,49 @@ def provenance() -> dict[str, Any]:
             "libraries": {"polars": "1.36.1"},
         }
     }
+
+
+WORDS = ["return", "load", "write", "the", "a", "list", "path", "table", "of", "rows", "first", "copy", "and"]
+
+
+def texts(rows: int, seed: int, words: int = 9) -> list[str]:
+    """Sentences of 3 to `words` words, ending in a full stop."""
+    generator = np.random.default_rng(seed)
+    return [
+        " ".join(generator.choice(WORDS, generator.integers(3, words + 1))).capitalize() + "."
+        for _ in range(rows)
+    ]
+
+
+def changed(references: Sequence[str], seed: int, kept: float) -> list[str]:
+    """The texts, with about the share `kept` of the words left as they are."""
+    generator = np.random.default_rng(seed)
+    return [
+        " ".join(
+            word if generator.random() < kept else str(generator.choice(WORDS)) for word in reference.split()
+        )
+        for reference in references
+    ]
+
+
+def answers(
+    written: Sequence[str | None],
+    *,
+    nll: float = 20.0,
+    ended: Sequence[bool] | None = None,
+    truncated: Sequence[bool] | None = None,
+) -> pa.Table:
+    """Predictions of a model that writes; every reference has 10 tokens, and rows differ in likelihood."""
+    rows = len(written)
+    generator = np.random.default_rng(1)
+    finished = [None if text is None else True for text in written] if ended is None else list(ended)
+    return pa.table(
+        {
+            "example_id": pa.array([f"{row:016x}" for row in range(rows)], pa.string()),
+            "prediction": pa.array(list(written), pa.string()),
+            "nll": nll * generator.uniform(0.8, 1.2, rows),
+            "tokens": pa.array([10] * rows, pa.int64()),
+            "ended": pa.array(finished, pa.bool_()),
+            "truncated": pa.array(list(truncated or [False] * rows), pa.bool_()),
+        }
+    )

@@ -9,17 +9,57 @@ import pytest
 from pydantic import ValidationError
 
 from ft_assets import evaluation
-from ft_assets.evaluation.config import EvaluationConfig
+from ft_assets.evaluation.config import EvaluationConfig, report_checks
 
 
 def test_the_defaults_are_those_of_the_issue():
     config = EvaluationConfig()
-    assert (config.resamples, config.confidence, config.baselines) == (10_000, 0.95, ("majority", "tfidf"))
+    assert (config.resamples, config.confidence, config.baselines) == (10_000, 0.95, None)
 
 
 def test_a_misspelt_key_names_the_nearest():
     with pytest.raises(ValidationError, match="did you mean 'resamples'"):
         EvaluationConfig.model_validate({"resample": 10})
+
+
+@pytest.mark.parametrize(
+    ("task_type", "names"),
+    [
+        ("text-classification", ("majority", "tfidf")),
+        ("text-generation", ("zero_shot", "few_shot")),
+        ("summarization", ("zero_shot", "few_shot")),
+        ("translation", ("zero_shot", "few_shot")),
+    ],
+)
+def test_a_task_without_a_choice_has_all_baselines_of_its_type(task_type, names):
+    EvaluationConfig().check_baselines(task_type)
+    assert EvaluationConfig().baselines_for(task_type) == names
+
+
+@pytest.mark.parametrize("names", [(), ("tfidf",)])
+def test_a_choice_of_baselines_is_kept(names):
+    config = EvaluationConfig(baselines=names)
+    config.check_baselines("text-classification")
+    assert config.baselines_for("text-classification") == names
+
+
+@pytest.mark.parametrize(
+    ("task_type", "name", "fitting"),
+    [
+        ("translation", "tfidf", "zero_shot, few_shot"),
+        ("text-classification", "zero_shot", "majority, tfidf"),
+    ],
+)
+def test_a_baseline_of_another_sort_of_task_is_refused_with_those_that_fit(task_type, name, fitting):
+    with pytest.raises(ValueError, match=f"{name} cannot stand .* '{task_type}'; use some of: {fitting}"):
+        EvaluationConfig(baselines=(name,)).check_baselines(task_type)
+
+
+def test_every_task_type_has_its_own_checks():
+    assert set(report_checks("text-classification")) & set(report_checks("translation")) == {
+        "enough_clusters",
+        "defined_in_every_resample",
+    }
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as sk
 
 from ft_assets.errors import UserError
-from ft_assets.evaluation import intervals as module
+from ft_assets.evaluation import resampling
 from ft_assets.evaluation.intervals import bootstrap, intervals, metric_names, paired_difference
 from ft_assets_tests.evaluation.helpers import LABELS, noisy
 
@@ -71,7 +71,7 @@ def test_intervals_do_not_depend_on_the_size_of_the_blocks(monkeypatch):
     actual, guess = noisy(80, 2, 0.7)
     clusters = [f"c{row // 2}" for row in range(80)]
     whole = intervals(actual, guess, clusters, LABELS, resamples=333)
-    monkeypatch.setattr(module, "CELLS", 1_000)
+    monkeypatch.setattr(resampling, "CELLS", 1_000)
     assert intervals(actual, guess, clusters, LABELS, resamples=333) == whole
 
 

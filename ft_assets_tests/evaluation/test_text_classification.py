@@ -22,8 +22,8 @@ def evaluation():
         examples(ACTUAL),
         predictions(GUESS),
         {"tfidf": predictions(WORSE), "majority": predictions(["neutral"] * 120)},
-        LABELS,
         CONFIG,
+        labels=LABELS,
     )
 
 
@@ -37,7 +37,7 @@ def test_the_module_is_found_by_the_name_of_the_task_type():
 
 def test_an_unknown_task_type_is_an_error_that_names_the_known():
     with pytest.raises(UserError, match="text-classification"):
-        task_type_module("summarization")
+        task_type_module("image-classification")
 
 
 def test_the_confusion_matrix_is_that_of_scikit_learn(evaluation):
@@ -59,7 +59,7 @@ def test_differences_are_model_less_baseline(evaluation):
 
 def test_the_order_of_the_predictions_does_not_matter(evaluation):
     shuffled = predictions(GUESS).take(list(reversed(range(120))))
-    again = evaluate_predictions(examples(ACTUAL), shuffled, {}, LABELS, CONFIG)
+    again = evaluate_predictions(examples(ACTUAL), shuffled, {}, CONFIG, labels=LABELS)
     assert again["metrics"] == evaluation["metrics"]
 
 
@@ -69,20 +69,20 @@ def test_the_evaluation_is_plain_json(evaluation):
 
 def test_a_missing_prediction_is_an_error():
     with pytest.raises(UserError, match="have no prediction"):
-        evaluate_predictions(examples(ACTUAL), predictions(GUESS[:-1]), {}, LABELS, CONFIG)
+        evaluate_predictions(examples(ACTUAL), predictions(GUESS[:-1]), {}, CONFIG, labels=LABELS)
 
 
 def test_a_baseline_of_other_rows_is_an_error():
     with pytest.raises(UserError, match="baseline tfidf"):
         evaluate_predictions(
-            examples(ACTUAL), predictions(GUESS), {"tfidf": predictions(WORSE[:-1])}, LABELS, CONFIG
+            examples(ACTUAL), predictions(GUESS), {"tfidf": predictions(WORSE[:-1])}, CONFIG, labels=LABELS
         )
 
 
 def test_what_a_reader_must_know_is_checked():
     # "positive" never occurs; "negative" fills one of 8 clusters, so that a third of the resamples lack it.
     actual = ["neutral"] * 14 + ["negative"] * 2
-    few = evaluate_predictions(examples(actual), predictions(["neutral"] * 16), {}, LABELS, CONFIG)
+    few = evaluate_predictions(examples(actual), predictions(["neutral"] * 16), {}, CONFIG, labels=LABELS)
     assert failed(few) == {
         "enough_clusters",
         "enough_rows_of_each_label",
@@ -96,7 +96,7 @@ def test_a_sound_evaluation_has_nothing_to_warn_of(evaluation):
 
 
 def test_one_cluster_gives_values_without_intervals():
-    found = evaluate_predictions(examples(ACTUAL, ["c"] * 120), predictions(GUESS), {}, LABELS, CONFIG)
+    found = evaluate_predictions(examples(ACTUAL, ["c"] * 120), predictions(GUESS), {}, CONFIG, labels=LABELS)
     assert found["metrics"]["f1_macro"]["low"] is None
     assert "enough_clusters" in failed(found)
 

@@ -8,9 +8,11 @@ Not here: ids, tables, groups (`ft_assets.data.readers`). A new format adds a mo
 from __future__ import annotations
 
 import difflib
+import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 from typing import Any, NamedTuple
 
 from ft_assets.errors import UserError
@@ -19,9 +21,14 @@ __all__ = [
     "MALFORMED",
     "MAX_RECORD_CHARS",
     "UNDECODABLE",
+    "Column",
+    "Json",
     "Record",
     "Refusal",
+    "Wanted",
+    "chosen",
     "find_columns",
+    "flat",
     "from_mappings",
     "nearest",
 ]
@@ -32,6 +39,39 @@ UNDECODABLE = "undecodable"
 # A longer line, field or value is refused unread: no text of that length is one example. 16 Mi characters
 # are some 5,000 pages.
 MAX_RECORD_CHARS = 16 * 2**20
+
+# Rows that are looked at for the names of their fields, where each row may have others.
+_LOOKED_AT = 100
+
+
+class Column(str):
+    """Name of a wanted column of which more is to be said; of one that is plain text a `str` is enough.
+
+    Attributes:
+        nested: It may hold lists and mappings, which are given as `Json`. In other columns they are no text.
+        optional: It need not be there; its values are None then.
+    """
+
+    nested: bool
+    optional: bool
+
+    def __new__(cls, name: str, *, nested: bool = False, optional: bool = False) -> Column:
+        made = super().__new__(cls, name)
+        made.nested, made.optional = nested, optional
+        return made
+
+
+class Json(str):
+    """The JSON of a list or mapping: not a text that happens to be JSON."""
+
+
+Wanted = Sequence[str] | Callable[[Sequence[str]], Sequence[str]]
+"""Names of the columns wanted; or what says so, given the names of those there."""
+
+
+def chosen(wanted: Wanted, there: Sequence[str]) -> Sequence[str]:
+    """The names of the columns wanted, given those there."""
+    return wanted(there) if callable(wanted) else wanted
 
 
 class Record(NamedTuple):
@@ -61,15 +101,15 @@ def nearest(name: str, known: Iterable[str], kind: str = "columns") -> str:
     return f"{guess}{kind} there: {shown}{' …' if len(names) > 20 else ''}"
 
 
-def find_columns(header: list[str], wanted: Sequence[str], where: str, hint: str = "") -> list[int]:
-    """Positions of the wanted columns.
+def find_columns(header: list[str], wanted: Sequence[str], where: str, hint: str = "") -> list[int | None]:
+    """Positions of the wanted columns; None for an optional one that is not there.
 
     Raises:
         UserError: One is missing, or its name stands twice.
     """
     for name in wanted:
         found = header.count(name)
-        if found == 0:
+        if found == 0 and not _is_optional(name):
             raise UserError(
                 f"there is no column '{name}': {nearest(name, header)}",
                 where=where,
@@ -79,23 +119,32 @@ def find_columns(header: list[str], wanted: Sequence[str], where: str, hint: str
             raise UserError(
                 f"column '{name}' stands {found} times", where=where, do="rename all but one of them"
             )
-    return [header.index(name) for name in wanted]
+    return [header.index(name) if name in header else None for name in wanted]
+
+
+def _is_optional(name: str) -> bool:
+    return isinstance(name, Column) and name.optional
 
 
 def from_mappings(
-    rows: Iterable[tuple[int, Mapping[str, Any] | Refusal, bytes | None]], wanted: Sequence[str], where: str
+    rows: Iterable[tuple[int, Mapping[str, Any] | Refusal, bytes | None]], wanted: Wanted, where: str
 ) -> Iterator[Record | Refusal]:
     """Records out of mappings (JSON objects, dicts); a column may be missing in some rows, not in all.
 
     Args:
         rows: Row number, mapping (or a refusal, passed on), and the raw bytes where there are any.
-        wanted: Names of the columns wanted.
+        wanted: Columns wanted; what has to see the names first is shown those of the first rows.
         where: File or function, for errors.
 
     Raises:
         UserError: A wanted column is in no row.
     """
-    missing = set(wanted)
+    if callable(wanted):
+        rows = iter(rows)
+        first, names = _first(rows)
+        wanted = wanted(names) if names else []
+        rows = chain(first, rows)
+    missing = {name for name in wanted if not _is_optional(name)}
     keys: dict[str, None] = {}
     some = False
     for number, row, raw in rows:
@@ -108,7 +157,7 @@ def from_mappings(
             if len(keys) < 1_000:
                 keys.update(dict.fromkeys(map(str, row)))
         try:
-            yield Record(number, [_as_text(row.get(name), name) for name in wanted])
+            yield Record(number, [_as_text(flat(row.get(name), name), name) for name in wanted])
         except _NotText as refused:
             reason = f"{where}, row {number}: {refused}"
             yield Refusal(number, refused.rule, reason, raw or repr(sorted(map(str, row))).encode())
@@ -120,6 +169,35 @@ class _NotText(Exception):
     def __init__(self, rule: str, what: str) -> None:
         self.rule = rule
         super().__init__(what)
+
+
+def _first(
+    rows: Iterator[tuple[int, Mapping[str, Any] | Refusal, bytes | None]],
+) -> tuple[list[tuple[int, Mapping[str, Any] | Refusal, bytes | None]], list[str]]:
+    """Rows up to the last one that is looked at for names, and the names of their fields."""
+    taken, names, looked_at = [], dict[str, None](), 0
+    for entry in rows:
+        taken.append(entry)
+        if not isinstance(entry[1], Refusal):
+            names.update(dict.fromkeys(map(str, entry[1])))
+            looked_at += 1
+            if looked_at == _LOOKED_AT:
+                break
+    return taken, list(names)
+
+
+def flat(value: Any, name: str) -> Any:
+    """The value; the JSON of a list or mapping where such may stand, if JSON can hold it."""
+    if not isinstance(name, Column) or not name.nested:
+        return value
+    if hasattr(value, "tolist"):  # a numpy array
+        value = value.tolist()
+    if not isinstance(value, list | tuple | dict):
+        return value
+    try:
+        return Json(json.dumps(value, ensure_ascii=False))
+    except (TypeError, ValueError, RecursionError):
+        return value
 
 
 def _as_text(value: Any, name: str) -> str | None:

@@ -8,12 +8,20 @@ the file. Without quoting, a line is a row and quotes are characters.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ft_assets.data.config import SourceConfig
-from ft_assets.data.formats import MALFORMED, MAX_RECORD_CHARS, Record, Refusal, find_columns
+from ft_assets.data.formats import (
+    MALFORMED,
+    MAX_RECORD_CHARS,
+    Record,
+    Refusal,
+    Wanted,
+    chosen,
+    find_columns,
+)
 from ft_assets.data.formats.lines import Line, fault, iterate, to_bytes
 from ft_assets.errors import UserError
 
@@ -34,9 +42,7 @@ class _Dialect:
         return f"{self.where}, line {line}"
 
 
-def read_csv(
-    path: Path, where: str, source: SourceConfig, wanted: Sequence[str]
-) -> Iterator[Record | Refusal]:
+def read_csv(path: Path, where: str, source: SourceConfig, wanted: Wanted) -> Iterator[Record | Refusal]:
     """Rows of a csv file: commas and double quotes, unless the source says otherwise.
 
     Raises:
@@ -46,9 +52,7 @@ def read_csv(
     return _read(path, dialect, source.columns, wanted)
 
 
-def read_tsv(
-    path: Path, where: str, source: SourceConfig, wanted: Sequence[str]
-) -> Iterator[Record | Refusal]:
+def read_tsv(path: Path, where: str, source: SourceConfig, wanted: Wanted) -> Iterator[Record | Refusal]:
     """Rows of a tsv file: tabs and no quoting, unless the source says otherwise.
 
     Raises:
@@ -59,11 +63,12 @@ def read_tsv(
 
 
 def _read(
-    path: Path, dialect: _Dialect, header: list[str] | None, wanted: Sequence[str]
+    path: Path, dialect: _Dialect, header: list[str] | None, wanted: Wanted
 ) -> Iterator[Record | Refusal]:
     rows = (_quoted if dialect.quoting == "double" else _plain)(iterate(path, dialect.encoding), dialect)
     header = header or _header(rows, dialect.where)
-    positions = find_columns(header, wanted, dialect.where, _delimiter_hint(header, dialect.delimiter))
+    names = chosen(wanted, header)
+    positions = find_columns(header, names, dialect.where, _delimiter_hint(header, dialect.delimiter))
     for row in rows:
         if isinstance(row, Refusal):
             yield row
@@ -72,7 +77,8 @@ def _read(
             raw = dialect.delimiter.join(value or "" for value in row.values)
             yield Refusal(row.row, MALFORMED, reason, to_bytes(raw, dialect.encoding))
         else:
-            yield Record(row.row, [row.values[position] for position in positions])
+            values = row.values
+            yield Record(row.row, [None if at is None else values[at] for at in positions])
 
 
 def _header(rows: Iterator[Record | Refusal], where: str) -> list[str]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ft_assets.data.formats import Record, Refusal, from_mappings
+from ft_assets.data.formats import Record, Refusal, Wanted, from_mappings
 from ft_assets.errors import UserError
 from ft_assets.sources import load_function
 
 __all__ = ["read"]
 
 
-def read(reference: str, base: Path, wanted: Sequence[str]) -> Iterator[Record | Refusal]:
+def read(reference: str, base: Path, wanted: Wanted) -> Iterator[Record | Refusal]:
     """Rows of the function, its module looked for in `base`; see the package for what is yielded.
 
     Raises:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ft_assets.data.config import SourceConfig
-from ft_assets.data.formats import MALFORMED, Record, Refusal, from_mappings
+from ft_assets.data.formats import MALFORMED, Record, Refusal, Wanted, from_mappings
 from ft_assets.data.formats.lines import Line, fault, iterate, to_bytes
 
 __all__ = ["read"]
 
 
-def read(path: Path, where: str, source: SourceConfig, wanted: Sequence[str]) -> Iterator[Record | Refusal]:
+def read(path: Path, where: str, source: SourceConfig, wanted: Wanted) -> Iterator[Record | Refusal]:
     """Rows of a JSON Lines file; see the package for what is yielded.
 
     Raises:

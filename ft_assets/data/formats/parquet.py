@@ -7,6 +7,7 @@ once, and reading stops when the decoded text outgrows `_MAX_DECODED_BYTES` and 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from ft_assets.data.formats import (
     UNDECODABLE,
     Record,
     Refusal,
+    Wanted,
+    chosen,
     find_columns,
+    flat,
     from_mappings,
 )
 from ft_assets.errors import UserError
@@ -34,16 +38,23 @@ _MAX_DECODED_BYTES = 2 * 2**30
 _MAX_RATIO = 100
 
 
-def read(path: Path, where: str, source: SourceConfig, wanted: Sequence[str]) -> Iterator[Record | Refusal]:
+def read(path: Path, where: str, source: SourceConfig, wanted: Wanted) -> Iterator[Record | Refusal]:
     """Rows of a Parquet file; see the package for what is yielded.
 
     Raises:
         UserError: The file is damaged, lacks a wanted column, or decodes to far more than its size.
     """
     limit = max(_MAX_DECODED_BYTES, _MAX_RATIO * path.stat().st_size)
-    rows = _rows(path, where, list(dict.fromkeys(wanted)), limit)
     try:
-        yield from from_mappings(rows, wanted, where)
+        with pq.ParquetFile(path) as peek:
+            schema, leaves = peek.schema_arrow, _text_leaves(peek.schema)
+        names = chosen(wanted, schema.names)
+        find_columns(schema.names, names, where)
+        there = [name for name in dict.fromkeys(names) if name in schema.names]
+        texts = [name for name in there if _is_text(schema.field(name).type)]
+        texts += [leaf for leaf in leaves if leaf.split(".", 1)[0] in there]
+        rows = _rows(path, where, there, texts, limit)
+        yield from from_mappings(rows, names, where)
     except (pa.ArrowException, OSError) as error:
         raise UserError(
             f"the Parquet file cannot be read ({type(error).__name__}): it is cut off or damaged",
@@ -53,16 +64,12 @@ def read(path: Path, where: str, source: SourceConfig, wanted: Sequence[str]) ->
 
 
 def _rows(
-    path: Path, where: str, wanted: list[str], limit: int
+    path: Path, where: str, wanted: list[str], texts: list[str], limit: int
 ) -> Iterator[tuple[int, dict[str, Any] | Refusal, bytes | None]]:
-    with pq.ParquetFile(path) as peek:
-        schema = peek.schema_arrow
-    find_columns(schema.names, wanted, where)
-    texts = [name for name in wanted if _is_text(schema.field(name).type)]
     number, decoded = 0, 0
     with pq.ParquetFile(path, read_dictionary=texts, memory_map=True) as file:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
-            columns = {name: _cells(batch.column(name)) for name in wanted}
+            columns = {name: _cells(batch.column(name), name) for name in wanted}
             for index in range(batch.num_rows):
                 number += 1
                 row = {name: column[index] for name, column in columns.items()}
@@ -76,6 +83,12 @@ def _rows(
                 yield number, _refuse(row, number, where) or row, None
 
 
+def _text_leaves(schema: pq.ParquetSchema) -> list[str]:
+    """Paths of the texts inside lists and mappings."""
+    leaves = [schema.column(place) for place in range(len(schema.names))]
+    return [leaf.path for leaf in leaves if "." in leaf.path and leaf.logical_type.type == "STRING"]
+
+
 def _is_text(kind: pa.DataType) -> bool:
     types = pa.types
     return (
@@ -86,8 +99,10 @@ def _is_text(kind: pa.DataType) -> bool:
     )
 
 
-def _cells(column: pa.Array) -> list[Any]:
+def _cells(column: pa.Array, name: str) -> Sequence[Any]:
     """Python values; a repeated text is one object, and what is not UTF-8 stays bytes."""
+    if pa.types.is_nested(column.type):
+        return _Nested(column, name)
     if not pa.types.is_dictionary(column.type):
         return _texts(column)
     values = _texts(column.dictionary)
@@ -104,6 +119,23 @@ def _texts(values: pa.Array) -> list[Any]:
         _TooLong() if length is not None and length > limit else _decode(value.as_py())
         for value, length in zip(data, lengths, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class _Nested(Sequence[Any]):
+    """Lists and mappings, made one at a time: all those of a batch may be far more than the file."""
+
+    column: pa.Array
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __getitem__(self, index: Any) -> Any:
+        try:
+            return flat(self.column[index].as_py(), self.name)
+        except UnicodeDecodeError:
+            return b""  # which text of it is broken cannot be told apart
 
 
 class _TooLong:

@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 from dataclasses import dataclass
 
+from ft_assets.data.forms import Form
 from ft_assets.errors import UserError
 
 __all__ = ["Layout", "load_layout"]
@@ -20,10 +21,12 @@ class Layout:
     Attributes:
         input_fields: What the model reads. These fields, and nothing else of a row, make its `example_id`.
         target_field: What the model learns; None where a task type has none.
+        forms: The forms of conversations that a file may have; none where the task names its columns.
     """
 
     input_fields: tuple[str, ...]
     target_field: str | None
+    forms: tuple[Form, ...] = ()
 
 
 def load_layout(task_type: str) -> Layout:

@@ -4,7 +4,7 @@ import pytest
 
 from ft_assets.data.formats import parquet
 from ft_assets.errors import UserError
-from ft_assets_tests.data.helpers import read, rows
+from ft_assets_tests.data.helpers import read, read_as, rows, turns
 
 
 def write(tmp_path, table: pa.Table, **options):
@@ -75,3 +75,32 @@ def test_a_value_beyond_the_limit_goes_to_quarantine(tmp_path, monkeypatch):
     assert tables.quarantine["reason"].to_pylist() == [
         "a.parquet, row 2: field 'text' is longer than 10 characters"
     ]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_lists_of_messages_are_read_where_they_are_wanted(tmp_path, kind):
+    message = pa.struct({"role": pa.string(), "content": kind})
+    table = pa.table({"messages": pa.array([turns("é?", "a"), turns("p", "q", "r", "s")], pa.list_(message))})
+    tables = read_as("text-generation", write(tmp_path, table))
+    assert rows(tables, "text", "label", "row") == [("é?", "a", 1), ("r", "s", 2)]
+
+
+def test_bytes_that_are_no_utf8_inside_a_list_send_the_row_to_quarantine(tmp_path):
+    contents = pa.array([b"q", b"a", b"secret \xff", b"a", b"q", b"a"]).view(pa.string())
+    messages = pa.StructArray.from_arrays(
+        [pa.array(["user", "assistant"] * 3), contents], ["role", "content"]
+    )
+    table = pa.table({"messages": pa.ListArray.from_arrays(pa.array([0, 2, 4, 6], pa.int32()), messages)})
+    tables = read_as("text-generation", write(tmp_path, table))
+    assert rows(tables, "row") == [(1,), (3,)]
+    assert tables.quarantine["reason"].to_pylist() == ["a.parquet, row 2: field 'messages' is not UTF-8"]
+
+
+def test_lists_that_decode_to_very_much_are_stopped(tmp_path, monkeypatch):
+    # 500 rows of one 100 kB text, as above; only one row at a time is made of the dictionary that holds it once.
+    monkeypatch.setattr(parquet, "_MAX_DECODED_BYTES", 10_000_000)
+    table = pa.table({"messages": [turns("a" * 100_000, "b")] * 500})
+    path = write(tmp_path, table, compression="zstd")
+    assert path.stat().st_size < 100_000
+    with pytest.raises(UserError, match="decodes to more than"):
+        read_as("text-generation", path)

@@ -1,0 +1,360 @@
+import csv
+import json
+
+import pytest
+
+from ft_assets.data.config import ColumnsConfig, SourceConfig
+from ft_assets.data.readers import raw_examples
+from ft_assets.errors import UserError
+from ft_assets_tests.data.helpers import jsonl, read, read_as, rows, turns
+
+SYSTEM = {"role": "system", "content": "Be kind."}
+SHAREGPT = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+
+
+def made(tmp_path, *records, task_type="text-generation", **columns):
+    """The raw stage of these records as JSON Lines."""
+    return read_as(task_type, jsonl(tmp_path / "a.jsonl", *records), ColumnsConfig(**columns))
+
+
+def table(path, *records):
+    """A CSV file of these records, with what is nested as JSON text."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(records[0]))
+        writer.writeheader()
+        for record in records:
+            writer.writerow(
+                {name: each if isinstance(each, str) else json.dumps(each) for name, each in record.items()}
+            )
+    return path
+
+
+def only(tables):
+    (row,) = tables.examples.to_pylist()
+    return (json.loads(row["context"]) if row["context"] else None, row["text"], row["label"])
+
+
+def form(tables):
+    return [(entry["file"], entry["form"]) for entry in tables.summary["forms"]]
+
+
+FORMS = [
+    ("chat", {"messages": turns("q", "a")}, (None, "q", "a")),
+    ("chat", {"messages": [SYSTEM, *turns("p", "b", "q", "a")]}, ([SYSTEM, *turns("p", "b")], "q", "a")),
+    ("sharegpt", {"conversations": SHAREGPT}, (None, "q", "a")),
+    ("sharegpt", {"conversations": SHAREGPT, "system": "Be kind."}, ([SYSTEM], "q", "a")),
+    (
+        "sharegpt",
+        {"conversations": [{"from": "system", "value": "Be kind."}, *SHAREGPT]},
+        ([SYSTEM], "q", "a"),
+    ),
+    ("alpaca", {"instruction": "q", "output": "a"}, (None, "q", "a")),
+    ("alpaca", {"instruction": "q", "input": "more", "output": "a"}, (None, "q\n\nmore", "a")),
+    ("alpaca", {"instruction": "q", "input": " ", "output": "a", "system": "Be kind."}, ([SYSTEM], "q", "a")),
+    ("prompt_completion", {"prompt": "q", "completion": "a"}, (None, "q", "a")),
+    (
+        "prompt_completion",
+        {"prompt": [SYSTEM, *turns("q")], "completion": turns("a", first="assistant")},
+        ([SYSTEM], "q", "a"),
+    ),
+    ("prompt_completion", {"prompt": turns("p", "b", "q"), "completion": "a"}, (turns("p", "b"), "q", "a")),
+    ("completion", {"text": "all of it"}, (None, "all of it", None)),
+]
+
+
+@pytest.mark.parametrize(("name", "record", "expected"), FORMS)
+def test_a_form_is_recognised_and_read_from_json_and_from_csv(tmp_path, name, record, expected):
+    for tables in (
+        made(tmp_path, record),
+        read_as("text-generation", table(tmp_path / "a.csv", record)),
+    ):
+        assert [found for _, found in form(tables)] == [name]
+        assert only(tables) == expected
+
+
+@pytest.mark.parametrize("who", ["gpt", "assistant", "chatgpt", "bard", "bing", "model"])
+def test_the_names_that_sharegpt_has_for_a_model_are_known(tmp_path, who):
+    conversation = [{"from": "user", "value": "q"}, {"from": who, "value": "a"}]
+    assert only(made(tmp_path, {"conversations": conversation})) == (None, "q", "a")
+
+
+@pytest.mark.parametrize(
+    ("task_type", "record", "name"),
+    [
+        ("summarization", {"document": "q", "summary": "a"}, "summarization"),
+        ("translation", {"source": "q", "target": "a"}, "translation"),
+        ("summarization", {"messages": turns("q", "a")}, "chat"),
+        ("translation", {"prompt": "q", "completion": "a"}, "prompt_completion"),
+    ],
+)
+def test_a_preset_has_a_form_of_its_own_and_reads_the_general_ones(tmp_path, task_type, record, name):
+    tables = made(tmp_path, record, task_type=task_type)
+    assert form(tables) == [("a.jsonl", name)]
+    assert only(tables) == (None, "q", "a")
+
+
+def test_a_function_gives_lists_and_mappings(tmp_path):
+    (tmp_path / "made_up_rows.py").write_text(
+        "def rows():\n"
+        "    yield {'messages': ({'role': 'user', 'content': 'q'}, {'role': 'assistant', 'content': 'a'})}\n"
+    )
+    source = SourceConfig(function="made_up_rows:rows")
+    tables = raw_examples([(source, [])], ColumnsConfig(), "text-generation", tmp_path)
+    assert only(tables) == (None, "q", "a")
+
+
+def test_a_text_may_begin_with_a_bracket(tmp_path):
+    for text in ('[1, 2] is a list of "numbers"', "[1, 2]", '[{"a": 1}]', "[" * 100_000):
+        assert only(made(tmp_path, {"prompt": text, "completion": "a"})) == (None, text, "a")
+
+
+def test_files_of_one_source_may_have_different_forms(tmp_path):
+    from ft_assets.sources import ResolvedFile
+
+    files = [
+        jsonl(tmp_path / "a.jsonl", {"messages": turns("q", "a")}),
+        jsonl(tmp_path / "b.jsonl", {"instruction": "i", "output": "o"}),
+    ]
+    source = SourceConfig(path="*.jsonl")
+    resolved = [ResolvedFile(path, path.name) for path in files]
+    tables = raw_examples([(source, resolved)], ColumnsConfig(), "text-generation")
+    assert tables.summary["forms"] == [
+        {"file": "a.jsonl", "form": "chat", "mapping": "messages → context, text, label"},
+        {
+            "file": "b.jsonl",
+            "form": "alpaca",
+            "mapping": "instruction + input → text; output → label; system → context",
+        },
+    ]
+    assert rows(tables, "text", "label") == [("q", "a"), ("i", "o")]
+
+
+def test_a_classification_has_no_forms(tmp_path):
+    assert "forms" not in read(jsonl(tmp_path / "a.jsonl", {"text": "a", "label": "x"})).summary
+
+
+# Recognition
+
+
+@pytest.mark.parametrize(
+    ("task_type", "record", "name"),
+    [
+        ("text-generation", {"text": "t", "prompt": "q", "completion": "a"}, "prompt_completion"),
+        ("summarization", {"document": "q", "summary": "a", "text": "t", "messages": "m"}, "summarization"),
+    ],
+)
+def test_a_form_of_ones_own_comes_first_and_a_plain_text_last(tmp_path, task_type, record, name):
+    assert form(made(tmp_path, record, task_type=task_type)) == [("a.jsonl", name)]
+
+
+BOTH = {"instruction": "i", "output": "o", "messages": turns("q", "a")}
+
+
+def test_a_file_that_could_be_read_in_two_forms_is_an_error_until_the_task_says_which(tmp_path):
+    with pytest.raises(UserError, match=r"chat or as alpaca(.|\n)*layout: chat"):
+        made(tmp_path, BOTH)
+    assert only(made(tmp_path, BOTH, layout="chat")) == (None, "q", "a")
+    assert only(made(tmp_path, BOTH, layout="alpaca")) == (None, "i", "o")
+
+
+def test_no_form_names_the_columns_there_the_forms_and_the_way_out(tmp_path):
+    with pytest.raises(UserError) as caught:
+        made(tmp_path, {"question": "q", "answer": "a"})
+    for part in ("'question', 'answer'", "a.jsonl", "alpaca (instruction, output)", "columns: {rename: {"):
+        assert part in str(caught.value)
+
+
+def test_a_layout_whose_columns_are_missing_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="columns of the layout 'chat' are missing"):
+        made(tmp_path, {"prompt": "q", "completion": "a"}, layout="chat")
+
+
+def test_columns_are_looked_for_beyond_unreadable_rows(tmp_path):
+    # More unreadable rows than are looked at for names; fewer than readable ones, or the file would be refused.
+    good = {"prompt": "q", "completion": "a"}
+    tables = made(tmp_path, good, *['{"prompt"'] * 150, *[good] * 200)
+    assert (tables.examples.num_rows, tables.quarantine.num_rows) == (201, 150)
+    first_broken = jsonl(tmp_path / "b.jsonl", *['{"prompt"'] * 150, *[good] * 200)
+    assert read_as("text-generation", first_broken).examples.num_rows == 200
+
+
+def test_a_column_that_only_a_late_row_has_is_read(tmp_path):
+    plain = {"instruction": "i", "output": "o"}
+    tables = made(tmp_path, *[plain] * 150, plain | {"input": "late"})
+    assert tables.examples["text"].to_pylist()[-1] == "i\n\nlate"
+    renamed = made(tmp_path, *[plain] * 150, plain | {"extra": "late"}, rename={"extra": "input"})
+    assert renamed.examples["text"].to_pylist()[-1] == "i\n\nlate"
+
+
+# Renaming
+
+
+def test_columns_are_renamed_to_the_fields_of_a_form(tmp_path):
+    tables = made(
+        tmp_path, {"question": "q", "reply": "a"}, rename={"question": "prompt", "reply": "completion"}
+    )
+    assert only(tables) == (None, "q", "a")
+    (entry,) = tables.summary["forms"]
+    assert entry["form"] == "prompt_completion"
+    assert entry["mapping"].endswith("(question as prompt, reply as completion)")
+
+
+def test_a_renamed_column_stands_before_one_of_that_name(tmp_path):
+    record = {"prompt": "system prompt", "question": "q", "completion": "a"}
+    for columns in (record, dict(reversed(record.items()))):
+        assert only(made(tmp_path, columns, rename={"question": "prompt"})) == (None, "q", "a")
+
+
+def test_a_column_renamed_away_is_not_read_under_its_own_name(tmp_path):
+    record = {"input": "q", "instruction": "never", "output": "a"}
+    assert only(made(tmp_path, record, rename={"input": "instruction"})) == (None, "q", "a")
+
+
+def test_two_columns_cannot_be_one_field(tmp_path):
+    with pytest.raises(UserError, match="'a' and 'b' are both to be 'prompt'"):
+        made(tmp_path, {"a": "q", "b": "q", "completion": "a"}, rename={"a": "prompt", "b": "prompt"})
+
+
+def test_rows_are_grouped_as_ever(tmp_path):
+    tables = made(
+        tmp_path, *({"prompt": f"q{i}", "completion": "a", "who": f"user-{i % 2}"} for i in range(4)),
+        group={"column": "who", "pattern": r"user-(\d)"},
+    )  # fmt: skip
+    assert rows(tables, "group") == [("0",), ("1",), ("0",), ("1",)]
+
+
+# Identity
+
+
+def test_an_id_survives_a_corrected_answer_and_not_another_context(tmp_path):
+    def ids(*records):
+        return [each for (each,) in rows(made(tmp_path, *records), "example_id")]
+
+    before = ids({"messages": [SYSTEM, *turns("q", "a")]})
+    assert ids({"messages": [SYSTEM, *turns("q", "corrected")]}) == before
+    assert ids({"messages": turns("q", "a")}) != before
+
+
+def test_the_form_is_no_part_of_an_id(tmp_path):
+    chat = made(tmp_path, {"messages": turns("q", "a")})
+    alpaca = made(tmp_path, {"instruction": "q", "output": "a"})
+    assert rows(chat, "example_id") == rows(alpaca, "example_id")
+
+
+def test_the_id_of_a_text_to_classify_is_what_it_has_always_been(tmp_path):
+    tables = read(jsonl(tmp_path / "a.jsonl", {"text": "a", "label": "x"}))
+    assert rows(tables, "example_id", "context") == [(CLASSIFIED, None)]
+
+
+# Computed by the version before conversations came in: another value would make all erased and recorded ids void.
+CLASSIFIED = "35b9da340f3d36f6"
+
+
+# Refusals
+
+SECRET = "secret words"
+GOOD = [{"messages": turns("q", "a")}] * 3
+
+
+@pytest.mark.parametrize(
+    ("messages", "rule", "reason"),
+    [
+        (SECRET, "malformed_conversation", "'messages' is no JSON"),
+        ({"role": "user", "content": SECRET}, "malformed_conversation", "'messages' is no list of messages"),
+        ([SECRET], "malformed_conversation", "'messages' is no list of messages"),
+        (None, "malformed_conversation", "'messages' is no list of messages"),
+        ([{"content": SECRET}], "malformed_conversation", "turn 1 of 1 has no role"),
+        (
+            [{"role": "user", "content": [{"type": "text", "text": SECRET}]}, *turns("a", first="assistant")],
+            "malformed_conversation",
+            "the content of turn 1 of 2 is no text",
+        ),
+        (
+            [*turns(SECRET), {"role": "assistant", "content": None}, *turns("q", "a")],
+            "malformed_conversation",
+            "the content of turn 2 of 4 is no text",
+        ),
+        (
+            [*turns("q", "a"), SYSTEM, *turns("q", "a")],
+            "malformed_conversation",
+            "turn 3 of 5 is a system message",
+        ),
+        (
+            [*turns("q"), {"role": "tool", "content": SECRET}, *turns("a", first="assistant")],
+            "unknown_role",
+            "turn 2 of 3 has the role 'tool'",
+        ),
+        ([{"role": SECRET, "content": "q"}], "unknown_role", "turn 1 of 1 has another role"),
+        (turns(SECRET), "no_answer", "no turn is an answer"),
+        ([], "no_answer", "no turn is an answer"),
+        (turns(SECRET, " \n"), "no_answer", "the last answer is empty"),
+        ([*turns(SECRET), {"role": "assistant", "content": None}], "no_answer", "the last answer is empty"),
+        (turns("q", SECRET, "q"), "unanswered", "the last turn has no answer"),
+        (turns(SECRET, first="assistant"), "no_prompt", "there is no prompt before the last answer"),
+        ([SYSTEM, *turns(SECRET, first="assistant")], "no_prompt", "there is no prompt"),
+        (turns("", SECRET), "no_prompt", "there is no prompt"),
+        ([*turns("q", "a"), {"role": "assistant", "content": SECRET}], "no_prompt", "there is no prompt"),
+    ],
+)
+def test_a_row_that_is_no_conversation_is_refused_and_the_reason_holds_none_of_it(
+    tmp_path, messages, rule, reason
+):
+    tables = made(tmp_path, *GOOD, {"messages": messages})
+    (refused,) = tables.quarantine.to_pylist()
+    assert (refused["rule"], refused["row"]) == (rule, 4)
+    assert refused["reason"].startswith("a.jsonl, row 4: ")
+    assert reason in refused["reason"]
+    assert SECRET not in refused["reason"]
+    # What stood there is kept, as JSON of the row.
+    if messages is not None:
+        kept = json.loads(refused["text"])["messages"]
+        assert kept == messages if isinstance(messages, str) else json.loads(kept) == messages
+
+
+@pytest.mark.parametrize(
+    ("record", "rule"),
+    [
+        ({"instruction": "i", "output": None}, "no_answer"),
+        ({"instruction": " ", "input": "x", "output": "o"}, "no_prompt"),
+        ({"instruction": None, "output": "o"}, "no_prompt"),
+        ({"instruction": {"a": 1}, "output": "o"}, "malformed_row"),
+    ],
+)
+def test_rows_of_plain_fields_are_refused_by_the_same_rules(tmp_path, record, rule):
+    tables = made(tmp_path, *[{"instruction": "i", "output": "o"}] * 2, record)
+    assert tables.quarantine["rule"].to_pylist() == [rule]
+
+
+@pytest.mark.parametrize(("prompt", "rule"), [([], "no_prompt"), ([1, 2], "malformed_conversation")])
+def test_a_list_that_is_none_of_messages_does_not_become_text(tmp_path, prompt, rule):
+    tables = made(tmp_path, *[{"prompt": "q", "completion": "a"}] * 2, {"prompt": prompt, "completion": "a"})
+    assert tables.quarantine["rule"].to_pylist() == [rule]
+
+
+@pytest.mark.parametrize("task_type", ["text-generation", "text-classification"])
+def test_what_is_nested_is_no_text(tmp_path, task_type):
+    records = [*[{"text": "t", "label": "x"}] * 2, {"text": ["t"], "label": "x"}]
+    tables = made(tmp_path, *records, task_type=task_type)
+    assert tables.quarantine["reason"].to_pylist() == [
+        "a.jsonl, row 3: field 'text' holds a list, expected text"
+    ]
+
+
+def test_half_a_character_inside_json_is_refused(tmp_path):
+    whole = json.dumps(turns("q", "a"))
+    path = table(tmp_path / "a.csv", {"messages": whole}, {"messages": whole.replace('"q"', r'"\ud800"')})
+    tables = read_as("text-generation", path)
+    assert tables.quarantine["rule"].to_pylist() == ["undecodable"]
+
+
+def test_a_file_more_than_half_of_whose_rows_are_no_conversations_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"2 of 3 rows cannot be read(.|\n)*read as chat"):
+        made(tmp_path, GOOD[0], *[{"messages": turns("q")}] * 2)
+
+
+def test_a_row_that_is_refused_in_another_encoding_is_kept_readable(tmp_path):
+    path = tmp_path / "a.jsonl"
+    lines = [*GOOD, {"messages": turns("é")}]
+    path.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), encoding="latin-1")
+    tables = read_as("text-generation", path, encoding="latin-1")
+    assert "é" in tables.quarantine["text"][0].as_py()
