@@ -85,7 +85,6 @@ def _prompted(task: Task) -> Stage:
             "baselines": list(names),
             "prompt": config.prompt.model_dump(mode="json"),
             "generation": config.generation.model_dump(mode="json"),
-            "max_length": config.training.max_length,
         },
         inputs=("train_split", "test_split", "base_model"),
         libraries=("torch", "transformers", "safetensors"),
@@ -117,8 +116,8 @@ def _prompt(step: Step) -> Built:
             examples=str(test.file("examples.parquet")),
             train=str(train.file("examples.parquet")),
             shots=config.generation.shots if name == "few_shot" else 0,
-            # The shots are drawn by this seed.
-            training=config.training.model_copy(update={"seed": config.evaluation.seed}),
+            # The shots are drawn by this seed, and the untuned model has its whole window for them.
+            training=config.training.model_copy(update={"seed": config.evaluation.seed, "max_length": None}),
             prompt=config.prompt,
             generation=config.generation,
         )
