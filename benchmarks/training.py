@@ -42,6 +42,9 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="few rows, one seed, five kills")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds to train (3)")
+    parser.add_argument(
+        "--rows", type=int, metavar="N", help=f"how many rows to learn to write from ({ROWS})"
+    )
     parser.add_argument("--kills", type=int, metavar="N", help="how many trainings to kill (100)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts only")
     given = parser.parse_args()
