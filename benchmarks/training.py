@@ -69,11 +69,7 @@ def measure_generation(folder: Path, seeds: int, rows: int) -> list[Bar]:
     """Ours and TRL's in turn for each seed."""
     data = data_of(TASK, folder)
     train, validation = (
-        _some_rows(
-            latest(data, "code_docstrings", f"{split}_split").file("examples.parquet"),
-            folder / f"{split}.parquet",
-            count,
-        )
+        _some_rows(latest(data, TASK, f"{split}_split"), folder / f"{split}.parquet", count)
         for split, count in (("train", rows), ("validation", VALIDATION_ROWS))
     )
     results: list[dict[str, dict[str, float]]] = []

@@ -27,8 +27,8 @@ FORMULA = (
 Full tuning: the 6N and 12LHQT of the PaLM paper, which counts attention in full, causal or not. A frozen weight needs
 no gradient of its own: 2 FLOPs for the forward pass and 2 for the gradient of its input. Embeddings are looked up, and
 a classifier's head sees one position of a row: neither is counted. The head of a language model is counted for every
-token, as the papers do, also where it is computed for the learnt ones alone. It is too low for models that use the same layer
-several times (ALBERT), and rough for those with encoder and decoder.
+token, as the papers do, also where it is computed for the learnt ones alone. It is too low for models that use the
+same layer several times (ALBERT), and rough for those with encoder and decoder.
 """
 
 _PEAKS = (
