@@ -52,9 +52,8 @@ def main() -> None:
     bars: list[Bar] = []
     with tempfile.TemporaryDirectory(prefix="ft_assets-training-") as folder:
         if "generation" in given.only:
-            bars += measure_generation(
-                Path(folder) / "generation", seeds, QUICK_ROWS if given.quick else ROWS
-            )
+            rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
+            bars += measure_generation(Path(folder) / "generation", seeds, rows)
         if "classification" in given.only:
             bars += measure_classification(Path(folder) / "classification", seeds, quick=given.quick)
         if "resume" in given.only:
