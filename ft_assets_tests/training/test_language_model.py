@@ -67,7 +67,7 @@ def losses(result):
 
 
 @pytest.fixture(scope="module")
-def plain(recipes, tiny_llama_dir):
+def plain(recipes, tiny_llama_dir, tmp_path_factory):
     """Losses of each step by transformers' own Trainer: rows in the same order, padded, no part of ours."""
     encoder = Encoder(load_tokenizer(tiny_llama_dir))
     read = read_conversations(recipes / "train.parquet", PromptConfig())
@@ -75,7 +75,7 @@ def plain(recipes, tiny_llama_dir):
     set_seed(0)
     model = load_language_model(tiny_llama_dir)
     arguments = TrainingArguments(
-        output_dir="unused",
+        output_dir=str(tmp_path_factory.mktemp("trainer")),
         per_device_train_batch_size=8,
         max_steps=6,
         learning_rate=1e-3,
