@@ -14,7 +14,10 @@ __all__ = ["baselines_of", "stages"]
 
 _WRITES = tuple(
     f"ft_assets.training.{name}"
-    for name in ("text_answers", "conversations", "sequences", "checkpoint", "batches", "rows", "hardware")
+    for name in (
+        *("text_answers", "conversations", "sequences", "prefix"),
+        *("checkpoint", "batches", "rows", "hardware"),
+    )
 )
 _MEASURED = ("shots", "rows", "answers", "truncated", "new_tokens", "new_tokens_per_second", "device_name")
 
