@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.bars import Bar, show  # noqa: E402
 from benchmarks.materialized import data_of, latest, measured  # noqa: E402
 from ft_assets.artifacts import Artifact  # noqa: E402
+from ft_assets.training.config import DEFAULT_LEARNING_RATES  # noqa: E402
 from ft_assets.worker.work_order import ResumeOrder, WorkOrder  # noqa: E402
 
 TASK = "code_docstrings"
@@ -228,14 +229,19 @@ def measure_resume(folder: Path, kills: int) -> list[Bar]:
     write_sentiment(folder / "sentiment_validation.parquet", 40, seed=1)
     pq.write_table(recipe_table(240), folder / "recipes.parquet")
     pq.write_table(recipe_table(24, seed=1), folder / "recipes_validation.parquet")
-    kinds = [(task_type, method) for task_type in bases for method in ("lora", "full")]
+    kinds = [
+        (task_type, method)
+        for task_type, family in zip(bases, ("classification", "generation"), strict=True)
+        for method in DEFAULT_LEARNING_RATES[family]
+    ]
     alone = {kind: _left_alone(folder, kind, bases[kind[0]]) for kind in kinds}
-    resumed = equal = 0
+    resumed = equal = damaged = 0
     rng = random.Random(0)
     for number in range(kills):
         kind = kinds[number % len(kinds)]
         said, weights = _killed_once(folder, kind, bases[kind[0]], rng)
         resumed += "goes on from the resume point" in said
+        damaged += "is not used" in said
         equal += weights == alone[kind]
         print(
             f"resume: {', '.join(kind)}: so far {resumed} of {number + 1} went on, {equal} equal to the training left "
@@ -245,6 +251,7 @@ def measure_resume(folder: Path, kills: int) -> list[Bar]:
     return [
         Bar(f"resume: of {kills} killed trainings, those that went on", resumed, kills, True),
         Bar("resume: those equal, bit for bit, to the training left alone", equal, kills, True),
+        Bar("resume: damaged points found", damaged, 0, False),
     ]
 
 
@@ -278,13 +285,23 @@ def _end(process: subprocess.Popen[str]) -> str:
     return said
 
 
-def _left_alone(folder: Path, kind: tuple[str, str], base: Path) -> bytes:
+def _left_alone(folder: Path, kind: tuple[str, str], base: Path) -> dict[str, bytes]:
     here = folder / "alone"
     _end(_start(_order(folder, kind, base, here).model_copy(update={"resume": None}), here))
-    return (here / "checkpoint/model.safetensors").read_bytes()
+    return _weights(here)
 
 
-def _killed_once(folder: Path, kind: tuple[str, str], base: Path, rng: random.Random) -> tuple[str, bytes]:
+def _weights(here: Path) -> dict[str, bytes]:
+    """Every file of weights in a checkpoint, adapters included."""
+    checkpoint = here / "checkpoint"
+    return {
+        str(path.relative_to(checkpoint)): path.read_bytes() for path in checkpoint.rglob("*.safetensors")
+    }
+
+
+def _killed_once(
+    folder: Path, kind: tuple[str, str], base: Path, rng: random.Random
+) -> tuple[str, dict[str, bytes]]:
     """Kill a training at a random step, let it go on; gives what it said and its weights."""
     here = folder / "killed"
     order = _order(folder, kind, base, here)
@@ -298,7 +315,7 @@ def _killed_once(folder: Path, kind: tuple[str, str], base: Path, rng: random.Ra
     os.kill(process.pid, 9)
     process.communicate()
     said = _end(_start(order, here))
-    return said, (here / "checkpoint/model.safetensors").read_bytes()
+    return said, _weights(here)
 
 
 if __name__ == "__main__":
