@@ -292,11 +292,10 @@ def _left_alone(folder: Path, kind: tuple[str, str], base: Path) -> dict[str, by
 
 
 def _weights(here: Path) -> dict[str, bytes]:
-    """Every file of weights in a checkpoint, adapters included."""
+    """Every file of weights in a checkpoint, adapters included; not the scratch files of the process that was killed."""
     checkpoint = here / "checkpoint"
-    return {
-        str(path.relative_to(checkpoint)): path.read_bytes() for path in checkpoint.rglob("*.safetensors")
-    }
+    files = {str(path.relative_to(checkpoint)): path for path in checkpoint.rglob("*.safetensors")}
+    return {name: path.read_bytes() for name, path in files.items() if not name.startswith(".")}
 
 
 def _killed_once(
