@@ -292,7 +292,7 @@ def _left_alone(folder: Path, kind: tuple[str, str], base: Path) -> dict[str, by
 
 
 def _weights(here: Path) -> dict[str, bytes]:
-    """Every file of weights in a checkpoint, adapters included; not the scratch files of the process that was killed."""
+    """Every file of weights in a checkpoint, adapters included; no scratch files of the process that was killed."""
     checkpoint = here / "checkpoint"
     files = {str(path.relative_to(checkpoint)): path for path in checkpoint.rglob("*.safetensors")}
     return {name: path.read_bytes() for name, path in files.items() if not name.startswith(".")}
