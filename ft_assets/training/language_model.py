@@ -15,6 +15,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from trl import SFTTrainer
 
+from ft_assets.training.attention import borders
 from ft_assets.training.batches import batches_by_tokens
 from ft_assets.training.conversations import Encoded
 from ft_assets.training.trainer import MeasuredTraining
@@ -58,7 +59,7 @@ class PadConversations:
 class Pass:
     """What one forward pass reads."""
 
-    inputs: dict[str, torch.Tensor]
+    inputs: dict[str, Any]
     labels: torch.Tensor
     """Shape of the token ids."""
 
@@ -95,6 +96,7 @@ def _packed(part: dict[str, torch.Tensor]) -> Pass:
     positions = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
     # The first token of a row is never learnt, so no row's last token answers for the next row's first one.
     inputs = {"input_ids": part["input_ids"][mask][None], "position_ids": positions[mask][None]}
+    inputs |= borders(mask.sum(-1).tolist(), mask.device)
     return Pass(inputs, part["labels"][mask][None])
 
 

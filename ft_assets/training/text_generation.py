@@ -10,6 +10,7 @@ from typing import Any
 from transformers import set_seed
 from trl import SFTConfig
 
+from ft_assets.training.attention import reads_packed_rows
 from ft_assets.training.audit import TOLERANCE, before_training, reloaded
 from ft_assets.training.checkpoint import (
     load_language_model,
@@ -93,7 +94,8 @@ def train_language_model(
     set_seed(config.seed)  # the adapters' start, whatever was drawn before
     model = prepare(model, config, fresh_weights=None)
     packed, audit["packing_difference"] = _packs(model.to(hardware.device), rows, config, report)
-    result = fine_tune(
+    tune = partial(
+        fine_tune,
         model,
         rows=len(rows),
         evaluates=held_out is not None,
@@ -118,6 +120,8 @@ def train_language_model(
             packed=packed,
         ),
     )
+    with reads_packed_rows(model, packed=packed):
+        result = tune()
 
     def save() -> Path:
         _unpatched(model)
@@ -165,7 +169,8 @@ def _packs(model: Any, rows: Sequences, config: TrainingConfig, report: Report) 
         return False, None
     shortest = sorted(rows.rows, key=lambda row: len(row.ids))[:_PACKING_ROWS]
     try:
-        difference = packing_difference(model, shortest, next(model.parameters()).device)
+        with reads_packed_rows(model, packed=True):
+            difference = packing_difference(model, shortest, next(model.parameters()).device)
     except (
         TypeError,
         ValueError,

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
 from ft_assets.errors import UserError
+from ft_assets.training.attention import PACKED, reads_packed_rows
 from ft_assets.training.audit import before_training, reloaded
 from ft_assets.training.checkpoint import load_language_model, load_tokenizer
 from ft_assets.training.config import PromptConfig, TrainingConfig
@@ -121,9 +122,13 @@ def test_the_losses_are_those_of_the_plain_trainer_step_by_step(
     assert losses(result) == pytest.approx(plain, abs=2e-4)
 
 
-def test_packed_rows_do_not_see_each_other(rows, tiny_llama_dir):
+@pytest.mark.parametrize("apart", [True, False])
+def test_packed_rows_do_not_see_each_other(rows, tiny_llama_dir, apart):
     model = load_language_model(tiny_llama_dir).eval()
-    assert packing_difference(model, rows.rows[:5], torch.device("cpu")) < 1e-5
+    with reads_packed_rows(model, packed=apart):
+        assert (model.config._attn_implementation == PACKED) == apart
+        assert packing_difference(model, rows.rows[:5], torch.device("cpu")) < 1e-5
+    assert model.config._attn_implementation == "sdpa"
 
 
 def test_a_model_in_which_packed_rows_see_each_other_is_found_out(rows, tiny_llama_dir):
