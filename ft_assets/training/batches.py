@@ -12,7 +12,6 @@ from torch.utils.data import Sampler
 
 __all__ = [
     "LengthGroupedSampler",
-    "LengthOrderedSampler",
     "NumberedBatches",
     "PadBatch",
     "batches_by_tokens",
@@ -59,19 +58,6 @@ class LengthGroupedSampler(Sampler[int]):
         batches = np.concatenate(grouped).reshape(-1, self._batch_size) if grouped else order.reshape(0, 1)
         batches = batches[rng.permutation(len(batches))]
         return iter([*batches.ravel().tolist(), *rest.tolist()])
-
-
-class LengthOrderedSampler(Sampler[int]):
-    """Longest first: for evaluation, where order does not matter and memory shows in the first batch."""
-
-    def __init__(self, lengths: np.ndarray) -> None:
-        self._order = np.argsort(-lengths, kind="stable").tolist()
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._order)
 
 
 class NumberedBatches:

@@ -168,8 +168,6 @@ class LanguageModelTrainer(MeasuredTraining, SFTTrainer):
         **kwargs: as for `MeasuredTraining` and `trl.SFTTrainer`.
     """
 
-    scores = ("loss", "perplexity")
-
     def __init__(
         self,
         *,
@@ -205,24 +203,18 @@ class LanguageModelTrainer(MeasuredTraining, SFTTrainer):
     def _fused(self) -> bool:
         return self.args.device.type == "cuda"
 
-    def _evaluated(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Mean loss of the validation rows' learnt tokens. Not by the parent's loop, which would keep all logits."""
-        model: Any = self.model
-        model.eval()
-        with self.compute_loss_context_manager():
-            loss = mean_loss(
-                model,
-                self._validation,
-                self._tokens_per_pass,
-                packed=self._packed,
-                pad_id=self._pad.pad_id,
-                fused=self._fused,
-            )
-        model.train()
+    def _scores(self, model: Any) -> dict[str, float]:
+        """Mean loss of the validation rows' learnt tokens, and its perplexity."""
+        loss = mean_loss(
+            model,
+            self._validation,
+            self._tokens_per_pass,
+            packed=self._packed,
+            pad_id=self._pad.pad_id,
+            fused=self._fused,
+        )
         # e^700 is about the largest number that a float holds.
-        metrics = {"eval_loss": loss, "eval_perplexity": float(np.exp(min(loss, 700.0)))}
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
+        return {"loss": loss, "perplexity": float(np.exp(min(loss, 700.0)))}
 
 
 def mean_loss(

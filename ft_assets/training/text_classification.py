@@ -24,7 +24,7 @@ from ft_assets.training.probe import cached_features
 from ft_assets.training.progress import Report
 from ft_assets.training.resume import ResumePoints
 from ft_assets.training.rows import Rows, model_window, read_rows
-from ft_assets.training.trainer import ClassifierTrainer, evaluation_scores
+from ft_assets.training.trainer import ClassifierTrainer
 
 __all__ = ["train_classifier"]
 
@@ -74,8 +74,7 @@ def train_classifier(
         ClassifierTrainer,
         data_collator=pad,
         train_dataset=_dataset(train_rows),
-        eval_dataset=_dataset(validation_rows) if validation_rows is not None else None,
-        compute_metrics=lambda pairs: evaluation_scores(pairs.predictions, pairs.label_ids),
+        validation=_dataset(validation_rows) if validation_rows is not None else None,
         class_weights=_class_weights(train_rows.labels, labels, config),
         label_smoothing=config.label_smoothing,
     )

@@ -14,8 +14,8 @@ from transformers.trainer_callback import PrinterCallback, TrainerCallback, Trai
 
 from ft_assets.training.batches import (
     LengthGroupedSampler,
-    LengthOrderedSampler,
     NumberedBatches,
+    batches_by_tokens,
     rows_per_pass,
 )
 from ft_assets.training.guards import FiniteGuard, total_norm
@@ -50,16 +50,13 @@ class MeasuredTraining:
     progress: to a Meter instead of log files.
 
     Args:
-        group_by_length: batches of rows of like length, in training and in evaluations.
+        group_by_length: batches of rows of like length.
         tokens_per_pass: most tokens in one pass, padding counted; a batch is computed in parts of that size whose
             gradients add up to that of the whole.
         evaluate_at: steps after which to evaluate.
         meter, guard: where progress and numbers go.
         **kwargs: as for the Trainer.
     """
-
-    scores: tuple[str, ...] = ("loss",)
-    """Scores of an evaluation that are reported, as they are named after `eval_`."""
 
     def __init__(
         self,
@@ -84,19 +81,24 @@ class MeasuredTraining:
         trainer.add_callback(_StepCallback(meter, guard, evaluate_at, self._batches))
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Timed apart from the training; reports the scores."""
+        """Timed apart from the training; reports the scores. Not by the parent's loop, which would keep all logits."""
+        trainer: Any = self
         self._guard.check()
-        with self._meter.evaluating():
-            metrics = self._evaluated(*args, **kwargs)
-        state: TrainerState = self.state  # type: ignore[attr-defined]
-        scores = {name: metrics[f"eval_{name}"] for name in self.scores}
+        trainer.model.eval()
+        with self._meter.evaluating(), torch.inference_mode(), trainer.compute_loss_context_manager():
+            scores = self._scores(trainer.model)
+        trainer.model.train()
+        state: TrainerState = trainer.state
         self._meter.add_evaluation(state.global_step, state.epoch or 0.0, scores)
+        metrics = {f"eval_{name}": value for name, value in scores.items()}
+        trainer.control = trainer.callback_handler.on_evaluate(
+            trainer.args, trainer.state, trainer.control, metrics
+        )
         return metrics
 
-    def _evaluated(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """The metrics, by the parent's loop."""
-        metrics: dict[str, float] = super().evaluate(*args, **kwargs)  # type: ignore[misc]
-        return metrics
+    def _scores(self, model: Any) -> dict[str, float]:
+        """Scores of the model, `loss` among them, on the validation rows."""
+        raise NotImplementedError
 
     # Resume points are ours: the parent would unpickle its own files. What the generators had drawn is put back by
     # `Resuming`, just before the first step.
@@ -147,27 +149,28 @@ class MeasuredTraining:
             return super()._get_train_sampler(dataset)  # type: ignore[misc]
         return LengthGroupedSampler(_lengths(dataset), trainer.args.train_batch_size, trainer.args.seed)
 
-    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        if not self._group_by_length:
-            return super()._get_eval_sampler(eval_dataset)  # type: ignore[misc]
-        # Scores are computed from the pairs that the loop returns, so the order of rows does not matter.
-        return LengthOrderedSampler(_lengths(eval_dataset))
-
 
 class ClassifierTrainer(MeasuredTraining, Trainer):
     """Trainer of sequence classifiers: cross-entropy with class weights and label smoothing in training; plain in
     evaluations, so that validation losses compare across settings.
 
     Args:
+        validation: rows, each with input_ids and labels; None: there are no evaluations.
         class_weights: weight of each class in the training loss, shape (classes,), or None.
         label_smoothing: share of the target that is given to all classes alike.
         **kwargs: as for `MeasuredTraining` and `transformers.Trainer`.
     """
 
-    scores = ("loss", "accuracy", "f1_macro")
-
-    def __init__(self, *, class_weights: torch.Tensor | None, label_smoothing: float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        validation: Any,
+        class_weights: torch.Tensor | None,
+        label_smoothing: float,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        self._validation = validation
         self._class_weights = class_weights.to(self.args.device) if class_weights is not None else None
         self._label_smoothing = label_smoothing
 
@@ -202,13 +205,16 @@ class ClassifierTrainer(MeasuredTraining, Trainer):
             reduction="sum",
         )
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """Plain mean cross-entropy: what evaluations report."""
-        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
-        loss = cross_entropy(outputs.logits.float(), inputs["labels"])
-        return (loss, outputs) if return_outputs else loss
+    def _scores(self, model: Any) -> dict[str, float]:
+        """Plain mean cross-entropy, accuracy and macro-F1."""
+        labels = torch.tensor(self._validation["labels"])
+        logits = torch.zeros((len(labels), model.config.num_labels))
+        for places in batches_by_tokens(_lengths(self._validation), self._tokens_per_pass):
+            rows = self._validation[places]
+            batch = self.data_collator([{"input_ids": ids} for ids in rows["input_ids"]])
+            logits[places] = model(**self._prepare_inputs(batch)).logits.float().cpu()
+        loss = float(cross_entropy(logits, labels))
+        return {"loss": loss, **evaluation_scores(logits.numpy(), labels.numpy())}
 
 
 def _lengths(dataset: Any) -> np.ndarray:

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from ft_assets.training.batches import (
     LengthGroupedSampler,
-    LengthOrderedSampler,
     PadBatch,
     batches_by_tokens,
     rows_per_pass,
@@ -53,10 +52,6 @@ def test_batches_are_not_sorted_by_length(lengths):
     means = [lengths[order[start : start + 16]].mean() for start in range(0, 992, 16)]
     rising = np.mean(np.diff(means) > 0)
     assert 0.25 < rising < 0.75  # 62 shuffled batches: one half, give or take four standard errors
-
-
-def test_evaluation_order_is_longest_first(lengths):
-    assert np.all(np.diff(lengths[list(LengthOrderedSampler(lengths))]) <= 0)
 
 
 def test_padding_is_masked_on_either_side():
