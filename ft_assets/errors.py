@@ -3,7 +3,7 @@
 import re
 import traceback
 
-__all__ = ["UserError", "without_values"]
+__all__ = ["UserError", "is_out_of_memory", "without_values"]
 
 # From the first quotation mark to the last: an apostrophe within a word is none.
 _QUOTED = re.compile(r"(?<!\w)['\"].*['\"](?!\w)|(?<!\w)['\"].*$", re.DOTALL)
@@ -22,6 +22,15 @@ class UserError(Exception):
         self.do = do
         parts = [what, f"  where: {where}" if where else "", f"  do: {do}" if do else ""]
         super().__init__("\n".join(part for part in parts if part))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, torch on a CPU or torch on a GPU says that the memory is not enough."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
 
 
 def without_values(error: BaseException) -> str:

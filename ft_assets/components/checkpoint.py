@@ -164,6 +164,8 @@ def _describe(task: Task, artifact: Artifact) -> dict[str, Any]:
         # Longer than the model's window: cut, and said so.
         **{f"{split}_rows_truncated": rows for split, rows in result["truncated"].items()},
         "peak_memory_megabytes": round(result["peak_memory_bytes"] / 1e6, 1),
+        "largest_pass_megabytes": round(result["largest_pass_bytes"] / 1e6, 1),
+        "tokens_per_pass": result["tokens_per_pass"],
         **_audit(result),
         **_price(task, result),
         "utilisation_made_of": _utilisation(result),

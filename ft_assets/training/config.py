@@ -187,7 +187,11 @@ class TrainingConfig(StrictModel):
     tokens_per_pass: int | None = Field(default=None, ge=1)
     """Most tokens (padding counted) in one forward and backward pass; a larger batch is computed in parts
     that add up to the same gradient. None: 1,024 on a CPU, where larger matrices bring no speed, and 65,536
-    on a GPU."""
+    on a GPU. Where the memory is not enough for it, half of it is taken, or half of that (see training/memory.py)."""
+
+    gradient_checkpointing: bool = False
+    """Keep only what enters each layer and compute the rest again in the backward pass (Chen et al. 2016): the same
+    gradients with far less memory, for about a third more time."""
 
     weight_decay: float = Field(default=0.01, ge=0)
     """AdamW's decay; biases and norms are left out. 0.01 as in the BERT paper."""

@@ -5,25 +5,29 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainingArguments
 
+from ft_assets.errors import UserError
 from ft_assets.training.best import BestWeights
 from ft_assets.training.config import TrainingConfig
 from ft_assets.training.flops import training_flops, utilisation
 from ft_assets.training.guards import FiniteGuard, require_finite_weights
 from ft_assets.training.hardware import Hardware, peak_memory
+from ft_assets.training.memory import MemoryPlan, plan_memory
 from ft_assets.training.progress import Meter, Report
-from ft_assets.training.resume import ResumePoints, Resuming
-from ft_assets.training.trainer import evaluation_steps
+from ft_assets.training.resume import ResumePoints, Resuming, tokens_per_pass_of
+from ft_assets.training.trainer import evaluation_steps, row_lengths
 
 __all__ = ["fine_tune"]
 
 _OPTIMIZER = "adamw_torch_fused"  # one kernel for all weights; torch has it for CUDA and for the CPU
+_ADAMW_BYTES = 8  # two numbers in fp32 for each trained weight
 
 
 def fine_tune(
@@ -62,7 +66,7 @@ def fine_tune(
         What was measured and used, and the points of the curves.
 
     Raises:
-        UserError: training diverged, or the resume points are those of another one.
+        UserError: training diverged, the memory is not enough, or the resume points are those of another training.
         Stopped: the process was told to end, and the state has been kept.
     """
     parameters, flops = list(model.parameters()), training_flops(model)
@@ -77,19 +81,29 @@ def fine_tune(
             greater_is_better=config.best_by != "loss",
             patience=config.early_stopping_patience,
         )
-        resuming = Resuming(points, best=best, meter=meter, guard=guard) if points is not None else None
         given = _training_arguments(config, hardware, steps, learning_rate, Path(scratch)) | more_arguments
         trainer = make_trainer(
             model=model,
             args=arguments(**given),
-            callbacks=[best, *([resuming] if resuming is not None else [])],
+            callbacks=[best],
             group_by_length=config.length_grouping,
-            tokens_per_pass=hardware.tokens_per_pass,
             evaluate_at=evaluation_steps(steps, evaluations),
             meter=meter,
             guard=guard,
         )
-        _train(trainer, points, resuming, report)
+        with _checkpointed(model, config):
+            point = points.newest() if points is not None else None
+            plan = _plan(trainer, config, hardware, point, report)
+            trainer.tokens_per_pass = plan.tokens_per_pass
+            if evaluates:
+                trainer.try_evaluation()
+            resuming = None
+            if points is not None:
+                resuming = Resuming(
+                    points, best=best, meter=meter, guard=guard, tokens_per_pass=plan.tokens_per_pass
+                )
+                trainer.add_callback(resuming)
+            _train(trainer, point, resuming, report)
         guard.check()
         best.restore(model)
     require_finite_weights(model, where="trained model")
@@ -114,7 +128,9 @@ def fine_tune(
         "precision": hardware.precision,
         "optimizer": _OPTIMIZER,
         "attention": getattr(model.config, "_attn_implementation", None),
-        "tokens_per_pass": hardware.tokens_per_pass,
+        "tokens_per_pass": plan.tokens_per_pass,
+        "largest_pass_bytes": plan.needed_bytes,
+        "free_memory_bytes": plan.free_bytes,
         "peak_memory_bytes": peak_memory(hardware),
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "parameters": sum(p.numel() for p in parameters),
@@ -123,12 +139,53 @@ def fine_tune(
     }
 
 
-def _train(trainer: Any, points: ResumePoints | None, resuming: Resuming | None, report: Report) -> None:
-    """Train, from the newest resume point if there is one."""
-    if points is None or resuming is None:
+def _plan(
+    trainer: Any, config: TrainingConfig, hardware: Hardware, point: Path | None, report: Report
+) -> MemoryPlan:
+    """How large passes may be; those of the resume point, if there is one."""
+    most = hardware.tokens_per_pass if point is None else tokens_per_pass_of(point)
+    trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+    plan = plan_memory(
+        trainer.try_pass,
+        row_lengths(trainer.train_dataset),
+        most=most,
+        most_rows=config.batch_size,
+        device=hardware.torch_device,
+        later=sum(weight.numel() for weight in trained) * _ADAMW_BYTES,
+    )
+    trainer.model.zero_grad(set_to_none=True)
+    if plan.tokens_per_pass < most:
+        text = f"passes have at most {plan.tokens_per_pass:,} tokens instead of {most:,}, to fit the memory"
+        if point is not None:
+            text += "; the training goes on with other rounding than before"
+        report({"kind": "note", "text": text})
+    return plan
+
+
+@contextmanager
+def _checkpointed(model: Any, config: TrainingConfig) -> Iterator[None]:
+    """Inside, the model keeps only what enters each layer, if the settings say so."""
+    if not config.gradient_checkpointing:
+        yield
+        return
+    if not getattr(model, "supports_gradient_checkpointing", False):
+        raise UserError(
+            f"{type(model).__name__} cannot compute its layers again",
+            where="training.gradient_checkpointing",
+            do="leave it out; lower training.tokens_per_pass instead",
+        )
+    model.activation_checkpointing_enable({"use_reentrant": False})
+    try:
+        yield
+    finally:
+        model.activation_checkpointing_disable()
+
+
+def _train(trainer: Any, point: Path | None, resuming: Resuming | None, report: Report) -> None:
+    """Train, from the resume point if there is one."""
+    if resuming is None:
         trainer.train()
         return
-    point = points.newest()
     if point is not None:
         resuming.resume(point)
         report({"kind": "note", "text": f"goes on from the resume point {point.name}"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -191,7 +192,7 @@ class LanguageModelTrainer(MeasuredTraining, SFTTrainer):
         # The first token of a row has no prediction.
         learnt = (batch["labels"][:, 1:] != IGNORED).sum()
         loss = torch.zeros((), device=learnt.device)
-        for each in passes(batch, self._tokens_per_pass, packed=self._packed):
+        for each in passes(batch, self.tokens_per_pass, packed=self._packed):
             with self.compute_loss_context_manager():
                 part = summed_losses(model, each, fused=self._fused) / learnt
             self.accelerator.backward(part)
@@ -203,15 +204,22 @@ class LanguageModelTrainer(MeasuredTraining, SFTTrainer):
     def _fused(self) -> bool:
         return self.args.device.type == "cuda"
 
-    def _scores(self, model: Any) -> dict[str, float]:
+    def _pass_loss(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
+        """At worst every token is learnt, and the head computed for it."""
+        batch["labels"] = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)
+        (each,) = passes(batch, batch["input_ids"].numel(), packed=self._packed)
+        return summed_losses(model, each, fused=self._fused), each.labels.numel()
+
+    def _scores(self, model: Any, most: int | None = None) -> dict[str, float]:
         """Mean loss of the validation rows' learnt tokens, and its perplexity."""
         loss = mean_loss(
             model,
             self._validation,
-            self._tokens_per_pass,
+            self.tokens_per_pass,
             packed=self._packed,
             pad_id=self._pad.pad_id,
             fused=self._fused,
+            most=most,
         )
         # e^700 is about the largest number that a float holds.
         return {"loss": loss, "perplexity": float(np.exp(min(loss, 700.0)))}
@@ -225,13 +233,24 @@ def mean_loss(
     packed: bool,
     pad_id: int,
     fused: bool = False,
+    most: int | None = None,
 ) -> float:
-    """Mean cross-entropy of the learnt tokens of some rows, in nats; no logits are kept."""
+    """Mean cross-entropy of the learnt tokens of some rows, in nats; no logits are kept.
+
+    Args:
+        model: a causal language model.
+        rows: tokenised rows.
+        tokens_per_pass: most tokens in one pass, padding counted.
+        packed: whether rows of a pass are packed.
+        pad_id: id that fills batches up.
+        fused: as for `summed_losses`.
+        most: only so many passes, the longest rows first; None: all.
+    """
     pad, device = PadConversations(pad_id), next(model.parameters()).device
     lengths = np.array([len(row.ids) for row in rows])
     total, learnt = torch.zeros((), dtype=torch.float64, device=device), 0
     with torch.inference_mode():
-        for places in batches_by_tokens(lengths, tokens_per_pass):
+        for places in islice(batches_by_tokens(lengths, tokens_per_pass), most):
             batch = pad([_feature(rows[i]) for i in places])
             batch = {name: tensor.to(device) for name, tensor in batch.items()}
             learnt += int((batch["labels"][:, 1:] != IGNORED).sum())

@@ -30,9 +30,16 @@ from ft_assets.training.guards import FiniteGuard
 from ft_assets.training.progress import Meter, Report
 from ft_assets.versions import file_sha256
 
-__all__ = ["ResumePoints", "Resuming", "Stopped", "restore_optimizer", "restore_weights"]
+__all__ = [
+    "ResumePoints",
+    "Resuming",
+    "Stopped",
+    "restore_optimizer",
+    "restore_weights",
+    "tokens_per_pass_of",
+]
 
-_FORMAT = 1
+_FORMAT = 2
 _MANIFEST = "manifest.json"
 _WEIGHTS, _OPTIMIZER, _RANDOM = "weights.safetensors", "optimizer.safetensors", "random.safetensors"
 _STATE = "state.json"
@@ -159,10 +166,20 @@ class Resuming(TrainerCallback):
     Args:
         points: where they are kept.
         best, meter, guard: their state belongs to a point.
+        tokens_per_pass: of the training. In other parts a batch would be added up with other rounding.
     """
 
-    def __init__(self, points: ResumePoints, *, best: BestWeights, meter: Meter, guard: FiniteGuard) -> None:
+    def __init__(
+        self,
+        points: ResumePoints,
+        *,
+        best: BestWeights,
+        meter: Meter,
+        guard: FiniteGuard,
+        tokens_per_pass: int,
+    ) -> None:
         self._points = points
+        self._tokens_per_pass = tokens_per_pass
         self._best, self._meter, self._guard = best, meter, guard
         self._last = time.monotonic()
         self._told_to_stop = False
@@ -216,6 +233,7 @@ class Resuming(TrainerCallback):
             "random": python_state,
             "best": self._best.keep(folder),
             "meter": self._meter.state(),
+            "tokens_per_pass": self._tokens_per_pass,
         }
         (folder / _STATE).write_text(json.dumps(content), encoding="utf-8")
         state.save_to_json(str(folder / _TRAINER_STATE))
@@ -226,6 +244,11 @@ class Resuming(TrainerCallback):
         content = json.loads((point / _STATE).read_bytes())
         self._best.take(content["best"], point)
         self._meter.resume(content["meter"])
+
+
+def tokens_per_pass_of(point: Path) -> int:
+    """Most tokens of a pass in the training that took the point."""
+    return int(json.loads((point / _STATE).read_bytes())["tokens_per_pass"])
 
 
 def restore_weights(model: torch.nn.Module, point: Path) -> None:

@@ -3,6 +3,7 @@ elsewhere."""
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ft_assets.training.guards import FiniteGuard, total_norm
 from ft_assets.training.progress import Meter
 from ft_assets.training.resume import restore_optimizer, restore_weights
 
-__all__ = ["ClassifierTrainer", "MeasuredTraining", "evaluation_scores", "evaluation_steps"]
+__all__ = ["ClassifierTrainer", "MeasuredTraining", "evaluation_scores", "evaluation_steps", "row_lengths"]
 
 
 def evaluation_steps(steps: int, evaluations: int) -> set[int]:
@@ -51,8 +52,6 @@ class MeasuredTraining:
 
     Args:
         group_by_length: batches of rows of like length.
-        tokens_per_pass: most tokens in one pass, padding counted; a batch is computed in parts of that size whose
-            gradients add up to that of the whole.
         evaluate_at: steps after which to evaluate.
         meter, guard: where progress and numbers go.
         **kwargs: as for the Trainer.
@@ -62,7 +61,6 @@ class MeasuredTraining:
         self,
         *,
         group_by_length: bool,
-        tokens_per_pass: int,
         evaluate_at: set[int],
         meter: Meter,
         guard: FiniteGuard,
@@ -70,7 +68,9 @@ class MeasuredTraining:
     ) -> None:
         super().__init__(**kwargs)
         self._group_by_length = group_by_length
-        self._tokens_per_pass = tokens_per_pass
+        self.tokens_per_pass = 0
+        """Most tokens in one pass, padding counted; a batch is computed in parts of that size whose gradients add up to
+        that of the whole. To be set before the training."""
         self._meter = meter
         self._guard = guard
         # The loss is ours, so nothing needs to be counted ahead of a batch.
@@ -96,8 +96,38 @@ class MeasuredTraining:
         )
         return metrics
 
-    def _scores(self, model: Any) -> dict[str, float]:
-        """Scores of the model, `loss` among them, on the validation rows."""
+    def _scores(self, model: Any, most: int | None = None) -> dict[str, float]:
+        """Scores of the model, `loss` among them, on the validation rows; or only on the first `most` passes, which
+        hold the longest of them."""
+        raise NotImplementedError
+
+    def try_pass(self, places: np.ndarray) -> int:
+        """Compute these training rows in one pass, forward and backward, as the training would at worst.
+
+        Gradients are left behind; the generators stay as they were.
+
+        Returns:
+            Its tokens, padding counted where there is any.
+        """
+        trainer: Any = self
+        trainer.model.train()
+        rows = [trainer.train_dataset[int(place)] for place in places]
+        batch = trainer._prepare_inputs(trainer.data_collator(rows))
+        with torch.random.fork_rng():
+            with trainer.compute_loss_context_manager():
+                loss, tokens = self._pass_loss(trainer.model, batch)
+            loss.backward()
+        return tokens
+
+    def try_evaluation(self) -> None:
+        """Compute the pass with the longest validation rows, as an evaluation would."""
+        trainer: Any = self
+        trainer.model.eval()
+        with torch.inference_mode(), trainer.compute_loss_context_manager():
+            self._scores(trainer.model, most=1)
+
+    def _pass_loss(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
+        """The loss of a batch in one pass, and the pass's tokens."""
         raise NotImplementedError
 
     # Resume points are ours: the parent would unpickle its own files. What the generators had drawn is put back by
@@ -147,7 +177,7 @@ class MeasuredTraining:
         dataset = trainer.train_dataset if train_dataset is None else train_dataset
         if not self._group_by_length:
             return super()._get_train_sampler(dataset)  # type: ignore[misc]
-        return LengthGroupedSampler(_lengths(dataset), trainer.args.train_batch_size, trainer.args.seed)
+        return LengthGroupedSampler(row_lengths(dataset), trainer.args.train_batch_size, trainer.args.seed)
 
 
 class ClassifierTrainer(MeasuredTraining, Trainer):
@@ -181,7 +211,7 @@ class ClassifierTrainer(MeasuredTraining, Trainer):
         model.train()
         inputs = self._prepare_inputs(inputs)
         rows, length = inputs["input_ids"].shape
-        size = rows_per_pass(rows, length, self._tokens_per_pass)
+        size = rows_per_pass(rows, length, self.tokens_per_pass)
         labels = inputs["labels"]
         # The mean over the batch, as `cross_entropy` takes it: by the weights of the rows.
         scale = self._class_weights[labels].sum() if self._class_weights is not None else rows
@@ -195,6 +225,10 @@ class ClassifierTrainer(MeasuredTraining, Trainer):
         self._see_batch(loss, inputs["attention_mask"])
         return loss
 
+    def _pass_loss(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
+        tokens = batch["input_ids"].numel()
+        return self._summed_loss(model, batch), tokens
+
     def _summed_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         labels = inputs.pop("labels")
         return cross_entropy(
@@ -205,11 +239,12 @@ class ClassifierTrainer(MeasuredTraining, Trainer):
             reduction="sum",
         )
 
-    def _scores(self, model: Any) -> dict[str, float]:
+    def _scores(self, model: Any, most: int | None = None) -> dict[str, float]:
         """Plain mean cross-entropy, accuracy and macro-F1."""
         labels = torch.tensor(self._validation["labels"])
         logits = torch.zeros((len(labels), model.config.num_labels))
-        for places in batches_by_tokens(_lengths(self._validation), self._tokens_per_pass):
+        batches = batches_by_tokens(row_lengths(self._validation), self.tokens_per_pass)
+        for places in islice(batches, most):
             rows = self._validation[places]
             batch = self.data_collator([{"input_ids": ids} for ids in rows["input_ids"]])
             logits[places] = model(**self._prepare_inputs(batch)).logits.float().cpu()
@@ -217,7 +252,8 @@ class ClassifierTrainer(MeasuredTraining, Trainer):
         return {"loss": loss, **evaluation_scores(logits.numpy(), labels.numpy())}
 
 
-def _lengths(dataset: Any) -> np.ndarray:
+def row_lengths(dataset: Any) -> np.ndarray:
+    """Tokens of each row, int64."""
     return np.fromiter(map(len, dataset["input_ids"]), dtype=np.int64, count=len(dataset))
 
 

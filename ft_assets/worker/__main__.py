@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ft_assets.errors import UserError, without_values
+from ft_assets.errors import UserError, is_out_of_memory, without_values
 from ft_assets.task_types import GENERATION
 from ft_assets.worker.messages import open_messages
 from ft_assets.worker.work_order import RESULT_FILES, Kind, WorkOrder
@@ -130,15 +130,12 @@ def _module(kind: Kind, task_type: str) -> Any:
 def _explained(error: Exception) -> UserError | None:
     """Failures of the machine that the user can do something about."""
     text = str(error)
-    if (
-        type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in text
-        or isinstance(error, MemoryError)
-    ):
+    if is_out_of_memory(error):
         return UserError(
             "the memory is not enough",
             where="GPU" if "CUDA" in text else "worker",
-            do="lower training.tokens_per_pass or training.max_length, or take training.method: lora",
+            do="lower training.tokens_per_pass or training.max_length, set training.gradient_checkpointing: true, "
+            "or take training.method: lora",
         )
     # safetensors reports a full disk as an error of its own kind.
     full = isinstance(error, OSError) and error.errno == errno.ENOSPC
