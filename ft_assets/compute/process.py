@@ -31,6 +31,7 @@ __all__ = [
     "attend_worker",
     "check_end",
     "run_worker",
+    "worker_command",
     "worker_environment",
 ]
 
@@ -48,6 +49,13 @@ _PASSED_ON_FAMILIES = (
     "TORCH_",
     "PYTORCH_",
 )
+_ALWAYS = {
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONSAFEPATH": "1",
+    # Processes that train together speak with each other on this machine only.
+    "GLOO_SOCKET_IFNAME": "lo",
+    "NCCL_SOCKET_IFNAME": "lo",
+}
 _LINE_BYTES = 64 * 1024  # a line longer than this is passed on in pieces
 _WAITING_LINES = 1000  # lines read but not yet passed on; when they are full the worker waits
 _LOOK_SECONDS = 0.1
@@ -91,7 +99,22 @@ def worker_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]
     Tokens, passwords and the rest of what a Dagster process may hold are left out: training needs none of it.
     """
     own = {k: v for k, v in os.environ.items() if k in _PASSED_ON or k.startswith(_PASSED_ON_FAMILIES)}
-    return {**own, "PYTHONUNBUFFERED": "1", **(extra or {})}
+    return {**own, **_ALWAYS, **(extra or {})}
+
+
+def worker_command(work_order: Path, *, processes: int = 1) -> list[str]:
+    """The command that carries out a work order.
+
+    Args:
+        work_order: its path.
+        processes: how many train together, under torchrun. Each has a GPU of its own, if there are any.
+    """
+    # -P: no module is taken from the directory that it runs in. torchrun's children are told by the environment.
+    python = [sys.executable, "-P", "-m"]
+    if processes > 1:
+        python += ["torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+        python += [f"--nproc-per-node={processes}", "-m"]
+    return [*python, "ft_assets.worker", str(work_order)]
 
 
 def run_worker(
@@ -168,8 +191,7 @@ class WorkerProcess:
         stand_by: tuple[Kind, str] | None = None,
         command: list[str] | None = None,
     ) -> None:
-        # -P: no module is taken from the directory that it runs in.
-        worker = command or [sys.executable, "-P", "-m", "ft_assets.worker", str(work_order)]
+        worker = command or worker_command(work_order)
         if stand_by is not None:
             worker += ["--stand-by", *stand_by]
         self._process = subprocess.Popen(

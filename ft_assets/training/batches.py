@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
+
+from ft_assets.training.draws import drawing_apart
 
 __all__ = [
     "LengthGroupedSampler",
@@ -77,22 +78,11 @@ class NumberedBatches:
 
     def __call__(self, features: Sequence[Any]) -> Any:
         """The batch; the generators are left as they were."""
-        python_state, numpy_state, torch_state = (
-            random.getstate(),
-            np.random.get_state(),
-            torch.get_rng_state(),
-        )
-        draw = int(np.random.SeedSequence([self._seed, self.number]).generate_state(1)[0])
         try:
-            random.seed(draw)
-            np.random.seed(draw)
-            torch.default_generator.manual_seed(draw)
-            return self._collator(features)
+            with drawing_apart(self._seed, self.number):
+                return self._collator(features)
         finally:
             self.number += 1
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)
-            torch.set_rng_state(torch_state)
 
 
 class PadBatch:

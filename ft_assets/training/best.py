@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
 
-__all__ = ["BestWeights", "changing"]
+from ft_assets.training.processes import put, whole
+
+__all__ = ["BestWeights", "changing", "wholes"]
 
 _STATE = ("best_step", "best_score", "stopped_early", "_without_gain", "_latest_step")
 """What `BestWeights` remembers beside the weights."""
@@ -55,7 +57,7 @@ class BestWeights(TrainerCallback):
         if self.best_score is None or self._sign * score > self._sign * self.best_score:
             self.best_score, self.best_step, self._without_gain = score, state.global_step, 0
             if not last:  # after the last step the best weights are the ones in the model
-                save_file(changing(kwargs["model"]), self._file)
+                save_file(wholes(changing(kwargs["model"])), self._file)
             return
         self._without_gain += 1
         if self._patience is not None and self._without_gain >= self._patience and not last:
@@ -68,7 +70,7 @@ class BestWeights(TrainerCallback):
             current = changing(model)
             with torch.no_grad():
                 for name, value in load_file(self._file).items():
-                    current[name].copy_(value)
+                    current[name].copy_(put(value, current[name]))
         self._file.unlink(missing_ok=True)
 
     def keep(self, folder: Path) -> dict[str, Any]:
@@ -91,3 +93,8 @@ def changing(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     tensors = {name: weight.data for name, weight in model.named_parameters() if weight.requires_grad}
     kept = model.state_dict().keys()
     return tensors | {name: buffer for name, buffer in model.named_buffers() if name in kept}
+
+
+def wholes(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors as a file can hold them: whole, and in one piece."""
+    return {name: whole(tensor).contiguous() for name, tensor in tensors.items()}

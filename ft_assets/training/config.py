@@ -38,6 +38,9 @@ Method = Literal[
 LORA_METHODS = ("lora", "rslora", "dora", "qlora")
 """Those that read the settings of `lora`."""
 
+SHARDED_METHODS = ("full", "lora", "rslora")
+"""Those whose weights can be spread over several processes."""
+
 DEFAULT_LEARNING_RATES: dict[str, dict[Method, float]] = {
     "classification": {
         "lora": 1e-3,
@@ -193,6 +196,10 @@ class TrainingConfig(StrictModel):
     """Keep only what enters each layer and compute the rest again in the backward pass (Chen et al. 2016): the same
     gradients with far less memory, for about a third more time."""
 
+    sharded: bool = False
+    """Where several processes train: spread weights, gradients and the optimizer's state over them (FSDP), for models
+    that one GPU cannot hold; else each holds all of it, which is faster. Only with full, lora and rslora."""
+
     weight_decay: float = Field(default=0.01, ge=0)
     """AdamW's decay; biases and norms are left out. 0.01 as in the BERT paper."""
 
@@ -279,6 +286,10 @@ class TrainingConfig(StrictModel):
         if self.method not in known:
             raise ValueError(
                 f"training.method: {self.method} is not for {task_type}; take one of {', '.join(known)}"
+            )
+        if self.sharded and self.method not in SHARDED_METHODS:
+            raise ValueError(
+                f"training.sharded: not with {self.method}; take one of {', '.join(SHARDED_METHODS)}"
             )
         if not generates(task_type):
             return

@@ -7,21 +7,24 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainingArguments
 
 from ft_assets.errors import UserError
-from ft_assets.training.best import BestWeights
+from ft_assets.training.best import BestWeights, changing, wholes
 from ft_assets.training.config import TrainingConfig
 from ft_assets.training.flops import training_flops, utilisation
 from ft_assets.training.guards import FiniteGuard, require_finite_weights
 from ft_assets.training.hardware import Hardware, peak_memory
 from ft_assets.training.memory import MemoryPlan, plan_memory
+from ft_assets.training.processes import count, least, shard
 from ft_assets.training.progress import Meter, Report
-from ft_assets.training.resume import ResumePoints, Resuming, tokens_per_pass_of
+from ft_assets.training.resume import ResumePoints, Resuming, passes_of
 from ft_assets.training.trainer import evaluation_steps, row_lengths
 
 __all__ = ["fine_tune"]
@@ -41,12 +44,13 @@ def fine_tune(
     output: Path,
     report: Report,
     make_trainer: Callable[..., Any],
+    make_again: Callable[[], Any],
     libraries: tuple[str, ...],
     points: ResumePoints | None = None,
     arguments: type[TrainingArguments] = TrainingArguments,
     **more_arguments: Any,
-) -> dict[str, Any]:
-    """Train the model and leave the best weights in it.
+) -> tuple[Any, dict[str, Any]]:
+    """Train the model up to the best weights.
 
     Args:
         model: as it is trained, adapters included.
@@ -58,18 +62,21 @@ def fine_tune(
         output: existing directory; scratch files lie there while it trains.
         report: receives progress and evaluation messages.
         make_trainer: takes what every `MeasuredTraining` takes, and model, args and callbacks.
+        make_again: makes the model as it was given; what was spread over several processes is put together in it.
         libraries: distributions whose versions are told.
         points: where the state is kept in between; the training goes on from the newest point. None: nowhere.
         arguments: class of the Trainer's arguments, and further ones.
 
     Returns:
-        What was measured and used, and the points of the curves.
+        The model with the best weights: the one given, unless it was spread over several processes. And what was
+        measured and used, and the points of the curves.
 
     Raises:
         UserError: training diverged, the memory is not enough, or the resume points are those of another training.
         Stopped: the process was told to end, and the state has been kept.
     """
-    parameters, flops = list(model.parameters()), training_flops(model)
+    flops, sizes = training_flops(model), [(w.numel(), w.requires_grad) for w in model.parameters()]
+    spread = config.sharded and count() > 1
     steps = max(1, math.ceil(config.epochs * math.ceil(rows / config.batch_size)))
     evaluations = max(1, round(config.epochs * config.evaluations_per_epoch)) if evaluates else 0
     guard = FiniteGuard(hardware.torch_device, peak_rate=learning_rate, steps=steps)
@@ -97,6 +104,8 @@ def fine_tune(
             trainer.tokens_per_pass = plan.tokens_per_pass
             if evaluates:
                 trainer.try_evaluation()
+            if spread:
+                shard(model)
             resuming = None
             if points is not None:
                 resuming = Resuming(
@@ -106,9 +115,11 @@ def fine_tune(
             _train(trainer, point, resuming, report)
         guard.check()
         best.restore(model)
+    if spread:
+        model = _put_together(model, make_again())
     require_finite_weights(model, where="trained model")
     totals = meter.totals()
-    return {
+    return model, {
         **totals,
         **utilisation(flops, totals, hardware),
         "method": config.method,
@@ -132,8 +143,9 @@ def fine_tune(
         "largest_pass_bytes": plan.needed_bytes,
         "free_memory_bytes": plan.free_bytes,
         "peak_memory_bytes": peak_memory(hardware),
-        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
-        "parameters": sum(p.numel() for p in parameters),
+        "processes": count(),
+        "trainable_parameters": sum(size for size, trained in sizes if trained),
+        "parameters": sum(size for size, _ in sizes),
         "libraries": {name: version(name) for name in libraries},
         "history": meter.history,
     }
@@ -143,23 +155,33 @@ def _plan(
     trainer: Any, config: TrainingConfig, hardware: Hardware, point: Path | None, report: Report
 ) -> MemoryPlan:
     """How large passes may be; those of the resume point, if there is one."""
-    most = hardware.tokens_per_pass if point is None else tokens_per_pass_of(point)
-    trained = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+    most, processes = (hardware.tokens_per_pass, count()) if point is None else passes_of(point)
+    trained = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
     plan = plan_memory(
         trainer.try_pass,
         row_lengths(trainer.train_dataset),
         most=most,
         most_rows=config.batch_size,
         device=hardware.torch_device,
-        later=sum(weight.numel() for weight in trained) * _ADAMW_BYTES,
+        later=trained * _ADAMW_BYTES,
     )
     trainer.model.zero_grad(set_to_none=True)
+    plan = replace(plan, tokens_per_pass=least(plan.tokens_per_pass))
     if plan.tokens_per_pass < most:
         text = f"passes have at most {plan.tokens_per_pass:,} tokens instead of {most:,}, to fit the memory"
-        if point is not None:
-            text += "; the training goes on with other rounding than before"
         report({"kind": "note", "text": text})
+    if point is not None and (plan.tokens_per_pass, count()) != (most, processes):
+        report({"kind": "note", "text": "the training goes on with other rounding than before"})
     return plan
+
+
+def _put_together(spread: Any, model: Any) -> Any:
+    """A model whose weights are spread over the processes, whole in another one like it."""
+    into = changing(model)
+    with torch.no_grad():
+        for name, value in wholes(changing(spread)).items():
+            into[name].copy_(value)
+    return model
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from ft_assets.training.config import TrainingConfig
+from ft_assets.training.processes import count
 
 __all__ = ["Hardware", "available_cores", "choose_hardware", "peak_memory"]
 
@@ -64,7 +65,7 @@ def choose_hardware(config: TrainingConfig) -> Hardware:
     precision = config.precision
     if precision == "auto":
         precision = "bf16" if on_gpu and torch.cuda.is_bf16_supported() else "fp32"
-    threads = config.threads or available_cores()
+    threads = config.threads or max(1, available_cores() // count())
     torch.set_num_threads(threads)
     return Hardware(
         device=device,

@@ -19,6 +19,7 @@ from trl import SFTTrainer
 from ft_assets.training.attention import borders
 from ft_assets.training.batches import batches_by_tokens
 from ft_assets.training.conversations import Encoded
+from ft_assets.training.processes import add_up, own_share
 from ft_assets.training.trainer import MeasuredTraining
 
 __all__ = [
@@ -183,32 +184,24 @@ class LanguageModelTrainer(MeasuredTraining, SFTTrainer):
         self._validation = validation
         super().__init__(train_dataset=_dataset(rows), data_collator=self._pad, **kwargs)
 
-    def training_step(
-        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """Forward and backward of one batch, in parts; returns the loss of the batch, detached."""
-        model.train()
-        batch = self._prepare_inputs(inputs)
+    def _passes(self, batch: dict[str, torch.Tensor]) -> Iterator[Pass]:
+        return passes(batch, self.tokens_per_pass, packed=self._packed)
+
+    def _summed_loss(self, model: Any, each: Pass) -> torch.Tensor:
+        return summed_losses(model, each, fused=self._fused)
+
+    def _scale(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         # The first token of a row has no prediction.
-        learnt = (batch["labels"][:, 1:] != IGNORED).sum()
-        loss = torch.zeros((), device=learnt.device)
-        for each in passes(batch, self.tokens_per_pass, packed=self._packed):
-            with self.compute_loss_context_manager():
-                part = summed_losses(model, each, fused=self._fused) / learnt
-            self.accelerator.backward(part)
-            loss += part.detach()
-        self._see_batch(loss, batch["attention_mask"])
-        return loss
+        return (batch["labels"][:, 1:] != IGNORED).sum()
+
+    def _at_worst(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Every token is learnt, and the head computed for it."""
+        learnt = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)
+        return batch | {"labels": learnt}
 
     @property
     def _fused(self) -> bool:
         return self.args.device.type == "cuda"
-
-    def _pass_loss(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
-        """At worst every token is learnt, and the head computed for it."""
-        batch["labels"] = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)
-        (each,) = passes(batch, batch["input_ids"].numel(), packed=self._packed)
-        return summed_losses(model, each, fused=self._fused), each.labels.numel()
 
     def _scores(self, model: Any, most: int | None = None) -> dict[str, float]:
         """Mean loss of the validation rows' learnt tokens, and its perplexity."""
@@ -248,15 +241,18 @@ def mean_loss(
     """
     pad, device = PadConversations(pad_id), next(model.parameters()).device
     lengths = np.array([len(row.ids) for row in rows])
-    total, learnt = torch.zeros((), dtype=torch.float64, device=device), 0
-    with torch.inference_mode():
-        for places in islice(batches_by_tokens(lengths, tokens_per_pass), most):
+    sums = torch.zeros(2, dtype=torch.float64, device=device)  # of losses, and of learnt tokens
+    with torch.no_grad():
+        for places, counts in own_share(list(islice(batches_by_tokens(lengths, tokens_per_pass), most))):
             batch = pad([_feature(rows[i]) for i in places])
             batch = {name: tensor.to(device) for name, tensor in batch.items()}
-            learnt += int((batch["labels"][:, 1:] != IGNORED).sum())
-            for each in passes(batch, tokens_per_pass, packed=packed):
-                total += summed_losses(model, each, fused=fused).double()
-    return float(total) / max(learnt, 1)
+            (each,) = passes(batch, batch["input_ids"].numel(), packed=packed)
+            loss = summed_losses(model, each, fused=fused)
+            if counts:
+                sums[0] += loss.double()
+                sums[1] += (batch["labels"][:, 1:] != IGNORED).sum()
+        loss, learnt = add_up(sums).tolist()
+    return float(loss) / max(learnt, 1.0)
 
 
 def _dataset(rows: Sequence[Encoded]) -> Any:

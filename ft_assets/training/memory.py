@@ -19,6 +19,7 @@ import psutil
 import torch
 
 from ft_assets.errors import UserError, is_out_of_memory
+from ft_assets.training.processes import count
 
 __all__ = ["MemoryPlan", "foretold", "free_memory", "plan_memory", "rows_of_a_pass"]
 
@@ -122,12 +123,13 @@ def foretold(measured: Sequence[tuple[int, int]], tokens: int) -> float:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that this process may still take: of the GPU; else of the machine, or of its container."""
+    """Bytes that this process may still take: of the GPU; else of the machine, or of its container, shared with the
+    other processes of the training."""
     if device.type == "cuda":
         held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + held
     _give_back()
-    return min([int(psutil.virtual_memory().available), *_left_in_containers()])
+    return min([int(psutil.virtual_memory().available), *_left_in_containers()]) // count()
 
 
 def _left_in_containers() -> Iterator[int]:

@@ -7,7 +7,6 @@ all. Nothing in it is pickled. What belongs to another training, or has changed 
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import signal
 import threading
@@ -17,16 +16,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
 
 from ft_assets.disk import folders, is_out_of_room, make_directory, sync, sync_tree, write_synced
 from ft_assets.errors import UserError
-from ft_assets.training.best import BestWeights, changing
+from ft_assets.training.best import BestWeights, changing, wholes
 from ft_assets.training.config import ResumeConfig
 from ft_assets.training.guards import FiniteGuard
+from ft_assets.training.processes import any_of, count, is_first, least, put, whole
 from ft_assets.training.progress import Meter, Report
 from ft_assets.versions import file_sha256
 
@@ -34,14 +33,14 @@ __all__ = [
     "ResumePoints",
     "Resuming",
     "Stopped",
+    "passes_of",
     "restore_optimizer",
     "restore_weights",
-    "tokens_per_pass_of",
 ]
 
 _FORMAT = 2
 _MANIFEST = "manifest.json"
-_WEIGHTS, _OPTIMIZER, _RANDOM = "weights.safetensors", "optimizer.safetensors", "random.safetensors"
+_WEIGHTS, _OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
 _STATE = "state.json"
 _TRAINER_STATE = "trainer_state.json"
 """The name under which the Trainer looks for it."""
@@ -160,8 +159,7 @@ class Resuming(TrainerCallback):
     """Keeps a training's state between two steps, and puts it back.
 
     A point is taken just before a step: after the evaluation of the step before it, and with the batch already drawn.
-    The state of the random number generators is put back at the same place, so whatever the loop has drawn for reading
-    rows and skipping batches does not count.
+    Of random numbers it holds nothing: batches and steps draw from seeds of their own (`ft_assets.training.draws`).
 
     Args:
         points: where they are kept.
@@ -183,7 +181,7 @@ class Resuming(TrainerCallback):
         self._best, self._meter, self._guard = best, meter, guard
         self._last = time.monotonic()
         self._told_to_stop = False
-        self._resumed_from: Path | None = None
+        self._resumed = False
         self._former: Any = None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -204,51 +202,56 @@ class Resuming(TrainerCallback):
             self._former = None
 
     def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Take a point, or put the generators' state back."""
-        if self._resumed_from is not None:
-            _restore_random(self._resumed_from)
-            self._resumed_from = None
+        """Take a point, if it is time; not the one that was gone on from."""
+        if self._resumed:
+            self._resumed = False
             return
         step, config = state.global_step, self._points.config
         due = config.every_steps is not None and step % config.every_steps == 0 and step > 0
-        if due or self._told_to_stop or time.monotonic() - self._last >= 60 * config.every_minutes:
+        stop = any_of(self._told_to_stop)
+        if any_of(due or stop or time.monotonic() - self._last >= 60 * config.every_minutes):
             self._guard.check()
-            self._points.save(step, lambda folder: self._write(folder, state, kwargs))
+            self._take(step, state, kwargs)
             self._last = time.monotonic()
-        if self._told_to_stop:
+        if stop:
             raise Stopped
 
-    def _write(self, folder: Path, state: TrainerState, parts: Mapping[str, Any]) -> None:
-        save_file(
-            {name: tensor.contiguous() for name, tensor in changing(parts["model"]).items()},
-            folder / _WEIGHTS,
-        )
+    def _take(self, step: int, state: TrainerState, parts: Mapping[str, Any]) -> None:
+        """Take a point: all processes give their parts of it, the first one writes it before any of them goes on."""
+        weights = wholes(changing(parts["model"]))
         tensors, plain = _flat(parts["optimizer"].state_dict())
-        save_file(tensors, folder / _OPTIMIZER)
-        generators, python_state = _random()
-        save_file(generators, folder / _RANDOM)
         content = {
             "optimizer": plain,
             "scheduler": parts["lr_scheduler"].state_dict(),
-            "random": python_state,
-            "best": self._best.keep(folder),
             "meter": self._meter.state(),
             "tokens_per_pass": self._tokens_per_pass,
+            "processes": count(),
         }
-        (folder / _STATE).write_text(json.dumps(content), encoding="utf-8")
-        state.save_to_json(str(folder / _TRAINER_STATE))
+
+        def write(folder: Path) -> None:
+            save_file(weights, folder / _WEIGHTS)
+            save_file(tensors, folder / _OPTIMIZER)
+            best = self._best.keep(folder)
+            (folder / _STATE).write_text(json.dumps(content | {"best": best}), encoding="utf-8")
+            state.save_to_json(str(folder / _TRAINER_STATE))
+
+        if is_first():
+            self._points.save(step, write)
+        least(0)
 
     def resume(self, point: Path) -> None:
-        """Put the state of best weights and meter back, and at the first step that of the generators."""
-        self._resumed_from = point
+        """Put the state of best weights and meter back."""
+        self._resumed = True
         content = json.loads((point / _STATE).read_bytes())
         self._best.take(content["best"], point)
         self._meter.resume(content["meter"])
 
 
-def tokens_per_pass_of(point: Path) -> int:
-    """Most tokens of a pass in the training that took the point."""
-    return int(json.loads((point / _STATE).read_bytes())["tokens_per_pass"])
+def passes_of(point: Path) -> tuple[int, int]:
+    """Most tokens of a pass in the training that took the point, and its processes: with others, sums are rounded
+    otherwise."""
+    content = json.loads((point / _STATE).read_bytes())
+    return int(content["tokens_per_pass"]), int(content["processes"])
 
 
 def restore_weights(model: torch.nn.Module, point: Path) -> None:
@@ -256,13 +259,19 @@ def restore_weights(model: torch.nn.Module, point: Path) -> None:
     current = changing(model)
     with torch.no_grad():
         for name, value in load_file(point / _WEIGHTS).items():
-            current[name].copy_(value)
+            current[name].copy_(put(value, current[name]))
 
 
 def restore_optimizer(optimizer: Any, scheduler: Any, point: Path) -> None:
     """Put the state of optimizer and learning rate back."""
     content = json.loads((point / _STATE).read_bytes())
-    optimizer.load_state_dict(_nested(content["optimizer"], load_file(point / _OPTIMIZER)))
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    state = _nested(content["optimizer"], load_file(point / _OPTIMIZER))
+    for number, entries in state["state"].items():
+        for name, value in entries.items():
+            if isinstance(value, torch.Tensor) and value.shape == weights[number].shape:
+                entries[name] = put(value, weights[number])
+    optimizer.load_state_dict(state)
     scheduler.load_state_dict(content["scheduler"])
 
 
@@ -274,7 +283,7 @@ def _flat(state: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, 
         plain[str(number)] = {}
         for name, value in entries.items():
             if isinstance(value, torch.Tensor):
-                tensors[f"{number}/{name}"] = value.contiguous()
+                tensors[f"{number}/{name}"] = whole(value).contiguous()
             else:
                 plain[str(number)][name] = value
     return tensors, {"state": plain, "param_groups": state["param_groups"]}
@@ -286,29 +295,3 @@ def _nested(plain: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> di
         number, _, entry = name.partition("/")
         state[int(number)][entry] = tensor
     return {"state": state, "param_groups": plain["param_groups"]}
-
-
-def _random() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The state of all generators that a training may draw from."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    generators = {"torch": torch.get_rng_state(), "numpy": torch.from_numpy(np.array(keys, dtype=np.int64))}
-    if torch.cuda.is_available():
-        generators |= {f"cuda{i}": each for i, each in enumerate(torch.cuda.get_rng_state_all())}
-    version, numbers, gauss_next = random.getstate()
-    return generators, {
-        "python": [version, list(numbers), gauss_next],
-        "numpy": [kind, position, has_gauss, gauss],
-    }
-
-
-def _restore_random(point: Path) -> None:
-    generators = load_file(point / _RANDOM)
-    content = json.loads((point / _STATE).read_bytes())["random"]
-    version, numbers, gauss_next = content["python"]
-    random.setstate((version, tuple(numbers), gauss_next))
-    kind, position, has_gauss, gauss = content["numpy"]
-    np.random.set_state((kind, generators["numpy"].numpy().astype(np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(generators["torch"])
-    devices = sorted(name for name in generators if name.startswith("cuda"))
-    if devices:
-        torch.cuda.set_rng_state_all([generators[f"cuda{i}"] for i in range(len(devices))])

@@ -21,6 +21,7 @@ from ft_assets.training.guards import require_finite_weights
 from ft_assets.training.hardware import choose_hardware
 from ft_assets.training.methods import prepare, train_head_only
 from ft_assets.training.probe import cached_features
+from ft_assets.training.processes import is_first
 from ft_assets.training.progress import Report
 from ft_assets.training.resume import ResumePoints
 from ft_assets.training.rows import Rows, model_window, read_rows
@@ -60,7 +61,8 @@ def train_classifier(
         points: where the training's state is kept, to go on from it.
 
     Returns:
-        What was measured and used, and the points of the curves: the content of `training.json`.
+        What was measured and used, and the points of the curves: the content of `training.json`. Of several processes
+        only the first one writes the checkpoint and has all of this.
 
     Raises:
         UserError: the model or rows cannot be used, or training diverged.
@@ -88,13 +90,14 @@ def train_classifier(
         report=report,
         libraries=_LIBRARIES,
         make_trainer=trainer,
+        make_again=lambda: _load(base_model, train, validation, labels, config).model.to(hardware.device),
     )
     read = [*train_rows.input_ids, *(validation_rows.input_ids if validation_rows is not None else [])]
     rate = config.effective_learning_rate(_TASK_TYPE)
     probe: dict[str, Any] = {}
     if config.method == "linear_probe":
         with cached_features(model, read, pad, hardware) as cached:
-            result = tune(config=config, learning_rate=rate, points=points)
+            model, result = tune(config=config, learning_rate=rate, points=points)
         probe = {
             "features_cached": cached,
             "parameters": sum(weight.numel() for weight in model.parameters()),
@@ -105,10 +108,12 @@ def train_classifier(
             train_head_only(model, loaded.fresh_weights)
             first = TrainingConfig(**config.model_dump() | _PROBE | {"epochs": config.probe_epochs})
             with cached_features(model, read, pad, hardware):
-                head = tune(config=first, learning_rate=first.effective_learning_rate(_TASK_TYPE))
+                _, head = tune(config=first, learning_rate=first.effective_learning_rate(_TASK_TYPE))
             model.requires_grad_(True)
             probe = {"probe": {name: head[name] for name in ("steps", "best_step", "best_score", "seconds")}}
-        result = tune(config=config, learning_rate=rate, points=points)
+        model, result = tune(config=config, learning_rate=rate, points=points)
+    if not is_first():
+        return result
     save_checkpoint(
         model.cpu(),
         loaded.tokenizer,

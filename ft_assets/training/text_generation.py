@@ -25,6 +25,7 @@ from ft_assets.training.guards import require_finite_weights
 from ft_assets.training.hardware import choose_hardware
 from ft_assets.training.language_model import LanguageModelTrainer, packing_difference
 from ft_assets.training.methods import prepare
+from ft_assets.training.processes import is_first
 from ft_assets.training.progress import Report
 from ft_assets.training.resume import ResumePoints
 from ft_assets.training.rows import model_window
@@ -71,7 +72,8 @@ def train_language_model(
         points: where the training's state is kept, to go on from it.
 
     Returns:
-        What was measured and used, the audits, and the points of the curves: the content of `training.json`.
+        What was measured and used, the audits, and the points of the curves: the content of `training.json`. Of
+        several processes only the first one writes the checkpoint and has all of this.
 
     Raises:
         UserError: the model or rows cannot be used, training diverged, or the checkpoint is not what was trained.
@@ -90,9 +92,13 @@ def train_language_model(
     held_out = _validation(validation, prompt, encoder, window, config)
     audit = before_training(rows, encoder, model, mask)
     _tell(report, audit, len(held_out or ()))
-    model.config.use_cache = False
-    set_seed(config.seed)  # the adapters' start, whatever was drawn before
-    model = prepare(model, config, fresh_weights=None)
+
+    def prepared(model: Any) -> Any:
+        model.config.use_cache = False
+        set_seed(config.seed)  # the adapters' start, whatever was drawn before
+        return prepare(model, config, fresh_weights=None)
+
+    model = prepared(model)
     packed, audit["packing_difference"] = _packs(model.to(hardware.device), rows, config, report)
     tune = partial(
         fine_tune,
@@ -106,6 +112,7 @@ def train_language_model(
         report=report,
         libraries=_LIBRARIES,
         points=points,
+        make_again=lambda: prepared(load()).to(hardware.device),
         arguments=SFTConfig,
         # The rows are tokenised, and a pass keeps within the memory without computing everything twice.
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -121,7 +128,9 @@ def train_language_model(
         ),
     )
     with reads_packed_rows(model, packed=packed):
-        result = tune()
+        model, result = tune()
+    if not is_first():
+        return result
 
     def save() -> Path:
         _unpatched(model)

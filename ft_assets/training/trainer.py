@@ -3,13 +3,17 @@ elsewhere."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.distributed.tensor import DTensor
 from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, TrainerCallback, TrainerControl, TrainerState
 
@@ -19,7 +23,9 @@ from ft_assets.training.batches import (
     batches_by_tokens,
     rows_per_pass,
 )
+from ft_assets.training.draws import seed_generators
 from ft_assets.training.guards import FiniteGuard, total_norm
+from ft_assets.training.processes import add_up, count, own_share, rank, whole
 from ft_assets.training.progress import Meter
 from ft_assets.training.resume import restore_optimizer, restore_weights
 
@@ -47,6 +53,7 @@ class MeasuredTraining:
     """What our trainers share, as a mixin before `transformers.Trainer` or a subclass of it.
 
     batches: rows of like length, in an order that depends on seed and epoch alone.
+    processes: each computes its share of every batch.
     checks: loss and gradient norm, and the trained weights, are finite at every step.
     progress: to a Meter instead of log files.
 
@@ -71,6 +78,7 @@ class MeasuredTraining:
         self.tokens_per_pass = 0
         """Most tokens in one pass, padding counted; a batch is computed in parts of that size whose gradients add up to
         that of the whole. To be set before the training."""
+        self._parallel: DistributedDataParallel | None = None
         self._meter = meter
         self._guard = guard
         # The loss is ours, so nothing needs to be counted ahead of a batch.
@@ -85,7 +93,8 @@ class MeasuredTraining:
         trainer: Any = self
         self._guard.check()
         trainer.model.eval()
-        with self._meter.evaluating(), torch.inference_mode(), trainer.compute_loss_context_manager():
+        # Not inference_mode: what FSDP gathers in it could not be used in training.
+        with self._meter.evaluating(), torch.no_grad(), trainer.compute_loss_context_manager():
             scores = self._scores(trainer.model)
         trainer.model.train()
         state: TrainerState = trainer.state
@@ -101,6 +110,62 @@ class MeasuredTraining:
         hold the longest of them."""
         raise NotImplementedError
 
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Forward and backward of this process's share of a batch, in passes; returns the loss of the batch, detached.
+
+        Other processes may have more passes, or this one none: all make equally many, and what fills up counts nothing.
+        """
+        trainer: Any = self
+        model.train()
+        batch = trainer._prepare_inputs(inputs)
+        scale = self._scale(batch)
+        shares = [
+            list(self._passes({name: tensor[i :: count()] for name, tensor in batch.items()}))
+            for i in range(count())
+        ]
+        own, most = shares[rank()], max(map(len, shares))
+        filler = shares[0][0]  # the first process has the first row of every batch
+        called = self._called(model)
+        loss = torch.zeros((), device=trainer.args.device)
+        for i in range(most):
+            each, weight = (own[i], 1.0) if i < len(own) else (filler, 0.0)
+            with self._adds_up_later(called, i < most - 1):
+                with trainer.compute_loss_context_manager():
+                    part = self._summed_loss(called, each) / scale * weight
+                # Gradients are averaged over the processes.
+                trainer.accelerator.backward(part * count())
+            loss += part.detach()
+        self._see_batch(add_up(loss), batch["attention_mask"])
+        return loss
+
+    def _called(self, model: Any) -> Any:
+        """What a step calls: the model, or what adds up its gradients over the processes."""
+        if count() == 1 or any(isinstance(weight, DTensor) for weight in model.parameters()):
+            return model
+        if self._parallel is None:
+            # What is left out of a pass (a pooler, a head) would be waited for.
+            self._parallel = DistributedDataParallel(model, find_unused_parameters=True)
+        return self._parallel
+
+    @staticmethod
+    def _adds_up_later(called: Any, later: bool) -> Any:
+        """Inside, gradients of a pass are only kept, if a later pass of the step sends them along."""
+        return called.no_sync() if later and isinstance(called, DistributedDataParallel) else nullcontext()
+
+    def _passes(self, batch: dict[str, torch.Tensor]) -> Iterable[Any]:
+        """A batch of shape (rows, length), which may have no rows, in passes of at most `tokens_per_pass`."""
+        raise NotImplementedError
+
+    def _summed_loss(self, model: Any, each: Any) -> torch.Tensor:
+        """The loss of a pass, summed, as a 0-d tensor."""
+        raise NotImplementedError
+
+    def _scale(self, batch: dict[str, torch.Tensor]) -> Any:
+        """What the summed loss of a batch is divided by."""
+        raise NotImplementedError
+
     def try_pass(self, places: np.ndarray) -> int:
         """Compute these training rows in one pass, forward and backward, as the training would at worst.
 
@@ -113,25 +178,27 @@ class MeasuredTraining:
         trainer.model.train()
         rows = [trainer.train_dataset[int(place)] for place in places]
         batch = trainer._prepare_inputs(trainer.data_collator(rows))
+        self.tokens_per_pass = int(batch["input_ids"].numel())
+        (each,) = self._passes(self._at_worst(batch))
         with torch.random.fork_rng():
             with trainer.compute_loss_context_manager():
-                loss, tokens = self._pass_loss(trainer.model, batch)
+                loss = self._summed_loss(trainer.model, each)
             loss.backward()
-        return tokens
+        return self.tokens_per_pass
+
+    def _at_worst(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The batch as it needs the most memory."""
+        return batch
 
     def try_evaluation(self) -> None:
         """Compute the pass with the longest validation rows, as an evaluation would."""
         trainer: Any = self
         trainer.model.eval()
-        with torch.inference_mode(), trainer.compute_loss_context_manager():
+        with torch.no_grad(), trainer.compute_loss_context_manager():
             self._scores(trainer.model, most=1)
 
-    def _pass_loss(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
-        """The loss of a batch in one pass, and the pass's tokens."""
-        raise NotImplementedError
-
-    # Resume points are ours: the parent would unpickle its own files. What the generators had drawn is put back by
-    # `Resuming`, just before the first step.
+    # Resume points are ours: the parent would unpickle its own files. Nothing is kept of the generators, as each step
+    # seeds them.
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         trainer: Any = self
         restore_weights(trainer.model if model is None else model, Path(resume_from_checkpoint))
@@ -154,7 +221,7 @@ class MeasuredTraining:
         self._meter.add_batch(loss, mask)
 
     def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)  # type: ignore[misc]
+        norm = whole(super()._clip_grad_norm(model))  # type: ignore[misc]
         self._guard.look("the gradient norm", norm, **self._moment())
         self._meter.see_gradient(norm)
         return norm
@@ -204,51 +271,39 @@ class ClassifierTrainer(MeasuredTraining, Trainer):
         self._class_weights = class_weights.to(self.args.device) if class_weights is not None else None
         self._label_smoothing = label_smoothing
 
-    def training_step(
-        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """Forward and backward of one batch, in parts; returns the loss of the batch, detached."""
-        model.train()
-        inputs = self._prepare_inputs(inputs)
-        rows, length = inputs["input_ids"].shape
+    def _passes(self, batch: dict[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:
+        rows, length = batch["input_ids"].shape
         size = rows_per_pass(rows, length, self.tokens_per_pass)
-        labels = inputs["labels"]
-        # The mean over the batch, as `cross_entropy` takes it: by the weights of the rows.
-        scale = self._class_weights[labels].sum() if self._class_weights is not None else rows
-        loss = torch.zeros((), device=labels.device)
         for start in range(0, rows, size):
-            part = {name: tensor[start : start + size] for name, tensor in inputs.items()}
-            with self.compute_loss_context_manager():
-                part_loss = self._summed_loss(model, part) / scale
-            self.accelerator.backward(part_loss)
-            loss += part_loss.detach()
-        self._see_batch(loss, inputs["attention_mask"])
-        return loss
+            yield {name: tensor[start : start + size] for name, tensor in batch.items()}
 
-    def _pass_loss(self, model: Any, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
-        tokens = batch["input_ids"].numel()
-        return self._summed_loss(model, batch), tokens
-
-    def _summed_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        labels = inputs.pop("labels")
+    def _summed_loss(self, model: Any, each: dict[str, torch.Tensor]) -> torch.Tensor:
+        inputs = {name: tensor for name, tensor in each.items() if name != "labels"}
         return cross_entropy(
             model(**inputs).logits.float(),
-            labels,
+            each["labels"],
             weight=self._class_weights,
             label_smoothing=self._label_smoothing,
             reduction="sum",
         )
+
+    def _scale(self, batch: dict[str, torch.Tensor]) -> Any:
+        # The mean over the batch, as `cross_entropy` takes it: by the weights of the rows.
+        labels = batch["labels"]
+        return self._class_weights[labels].sum() if self._class_weights is not None else len(labels)
 
     def _scores(self, model: Any, most: int | None = None) -> dict[str, float]:
         """Plain mean cross-entropy, accuracy and macro-F1."""
         labels = torch.tensor(self._validation["labels"])
         logits = torch.zeros((len(labels), model.config.num_labels))
         batches = batches_by_tokens(row_lengths(self._validation), self.tokens_per_pass)
-        for places in islice(batches, most):
+        for places, counts in own_share(list(islice(batches, most))):
             rows = self._validation[places]
             batch = self.data_collator([{"input_ids": ids} for ids in rows["input_ids"]])
-            logits[places] = model(**self._prepare_inputs(batch)).logits.float().cpu()
-        loss = float(cross_entropy(logits, labels))
+            found = model(**self._prepare_inputs(batch)).logits.float().cpu()
+            if counts:
+                logits[places] = found
+        loss = float(cross_entropy(add_up(logits), labels))
         return {"loss": loss, **evaluation_scores(logits.numpy(), labels.numpy())}
 
 
@@ -258,7 +313,7 @@ def row_lengths(dataset: Any) -> np.ndarray:
 
 
 class _StepCallback(TrainerCallback):
-    """What is done after each optimizer step."""
+    """What is done before and after each optimizer step."""
 
     def __init__(
         self, meter: Meter, guard: FiniteGuard, evaluate_at: set[int], batches: NumberedBatches
@@ -273,10 +328,14 @@ class _StepCallback(TrainerCallback):
         self._trained = [weight for weight in kwargs["model"].parameters() if weight.requires_grad]
         self._batches.number = state.global_step
 
+    def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        seed_generators(args.seed, state.global_step, rank())
+
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         rate = kwargs["lr_scheduler"].get_last_lr()[0]
         step = state.global_step
-        self._guard.look("the norm of the weights", total_norm(self._trained), step=step, learning_rate=rate)
+        norm = whole(total_norm(self._trained))
+        self._guard.look("the norm of the weights", norm, step=step, learning_rate=rate)
         if self._meter.is_due(step):
             self._guard.check()
             self._meter.end_step(step, state.epoch or 0.0, rate)

@@ -3,6 +3,9 @@
 With `--stand-by KIND TASK_TYPE` the libraries for such work are loaded first, and the order is read when a line
 comes on stdin: `{"environment": {…}}`, variables to be set. If stdin ends instead, nothing is done.
 
+Under torchrun (`python -m torch.distributed.run … -m ft_assets.worker WORK_ORDER.json`) the processes train together;
+the first one speaks and writes.
+
 Exit codes: 0 done; 2 something the user can mend (told in an `error` message and on stderr); 1 anything
 else, with the traceback on stderr (without values: a message may quote a row).
 """
@@ -13,6 +16,7 @@ import importlib
 import json
 import os
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -38,6 +42,7 @@ _ENVIRONMENT = {
 }
 """Set before torch is loaded. What the user has set stays."""
 
+_LAST_WORDS_SECONDS = 1.0
 _CONVERSION = "ft_assets.worker.conversion"
 _TASK_TYPES = {
     "text-classification": "ft_assets.worker.text_classification",
@@ -69,9 +74,36 @@ def main(arguments: list[str]) -> int:
         if not line:
             return 0
         os.environ |= json.loads(line)["environment"]
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return _together(given.work_order)
+    return _alone(given.work_order)
+
+
+def _together(work_order: Path) -> int:
+    """One of several processes: the first one does as if it were alone, the others neither speak nor write."""
+    from ft_assets.training.processes import is_first, join
+
+    join()
+    if is_first():
+        return _alone(work_order)
+    # What is not to be kept.
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            order = WorkOrder.read(work_order)
+            carry_out(order.model_copy(update={"output": scratch}), lambda message: None)
+        except Exception as error:
+            print(error if isinstance(error, UserError) else without_values(error), file=sys.stderr)
+            # torchrun ends all processes once one has failed. What ended this one has most likely ended the first one,
+            # too: let it say so.
+            time.sleep(_LAST_WORDS_SECONDS)
+            return 2 if isinstance(error, UserError) else 1
+    return 0
+
+
+def _alone(work_order: Path) -> int:
     with open_messages() as send:
         try:
-            result = carry_out(WorkOrder.read(given.work_order), send)
+            result = carry_out(WorkOrder.read(work_order), send)
         except UserError as error:
             send({"kind": "error", "what": error.what, "where": error.where, "do": error.do})
             print(error, file=sys.stderr)

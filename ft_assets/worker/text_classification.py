@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ft_assets.loading import load as load_modules
-from ft_assets.training.model_card import model_card
-from ft_assets.worker.card import training_facts
+from ft_assets.worker.card import write_card
 from ft_assets.worker.work_order import WorkOrder
 
 __all__ = ["load", "predict", "train"]
@@ -28,35 +27,23 @@ def load(kind: str) -> None:
 
 def train(order: WorkOrder, send: _Send) -> dict[str, Any]:
     """Train, write the checkpoint and its card; returns what `train_classifier` returns."""
+    from ft_assets.training.processes import is_first
     from ft_assets.training.text_classification import train_classifier
     from ft_assets.worker.resuming import resume_points
 
-    output = Path(order.output)
     result = train_classifier(
         base_model=order.path("base_model"),
         train=order.path("train"),
         validation=Path(order.validation) if order.validation is not None else None,
         labels=order.labels or [],
         config=order.training,
-        output=output,
+        output=Path(order.output),
         report=send,
         base_model_name=order.card.base_model,
         points=resume_points(order, send),
     )
-    settings, outcome = training_facts(order, result, ("loss", "accuracy", "f1_macro"))
-    card = model_card(
-        title=order.card.task,
-        description=order.card.description,
-        task_type=order.task_type,
-        labels=order.labels,
-        base_model=order.card.base_model,
-        license_name=order.card.license,
-        language=order.card.language,
-        data_versions=order.card.data_versions,
-        training=settings,
-        result=outcome,
-    )
-    (output / "README.md").write_text(card, encoding="utf-8")
+    if is_first():
+        write_card(order, result, ("loss", "accuracy", "f1_macro"))
     return result
 
 
