@@ -1,9 +1,12 @@
-"""Where things lie on this machine. Everything that is written at run time lies below one data directory."""
+"""What the environment says of this machine: where things lie, ports, processes. Everything that is written at run time
+lies below one data directory."""
 
 import os
 from pathlib import Path
 
-__all__ = ["cache_dir", "data_dir", "reports_port", "resume_dir", "store_root"]
+from ft_assets.errors import UserError
+
+__all__ = ["cache_dir", "data_dir", "reports_port", "resume_dir", "store_root", "training_processes"]
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -37,3 +40,19 @@ def resume_dir() -> Path:
 def reports_port() -> int:
     """Port on 127.0.0.1 at which `python -m ft_assets reports` shows the reports."""
     return int(os.environ.get("FT_REPORTS_PORT", "3001"))
+
+
+def training_processes() -> int:
+    """How many processes train one model together: `FT_PROCESSES`, else one.
+
+    Raises:
+        UserError: it is no such number.
+    """
+    given = os.environ.get("FT_PROCESSES", "1")
+    if not given.isdecimal() or int(given) < 1:
+        raise UserError(
+            "it must be a number of processes, at least 1",
+            where="environment variable FT_PROCESSES",
+            do="set it to the number of GPUs of this machine, or leave it out",
+        )
+    return int(given)

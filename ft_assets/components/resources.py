@@ -5,6 +5,7 @@ from typing import Any
 
 from ft_assets.compute.local import LocalLauncher
 from ft_assets.io.artifacts import ArtifactIOManager, ArtifactStoreResource
+from ft_assets.paths import training_processes
 
 __all__ = ["default_resources"]
 
@@ -16,5 +17,5 @@ def default_resources() -> dict[str, Any]:
     return {
         "artifact_store": store,
         "artifacts": ArtifactIOManager(store=store),
-        "launcher": LocalLauncher(),
+        "launcher": LocalLauncher(processes=training_processes()),
     }

@@ -4,7 +4,7 @@ dagster-pipes."""
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,13 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from ft_assets.compute.process import WorkerProcess, WorkerStopped, check_end, worker_environment
+from ft_assets.compute.process import (
+    WorkerProcess,
+    WorkerStopped,
+    check_end,
+    worker_command,
+    worker_environment,
+)
 from ft_assets.worker.work_order import RESULT_FILES, Kind, WorkOrder
 
 __all__ = ["LocalLauncher", "run_is_over"]
@@ -30,8 +36,36 @@ class _Worker:
     folder: tempfile.TemporaryDirectory[str]
     process: WorkerProcess
 
+    def begin(self, environment: Mapping[str, str]) -> WorkerProcess:
+        self.process.begin(environment)
+        return self.process
+
     def dismiss(self) -> None:
         self.process.end()
+        self.folder.cleanup()
+
+
+@dataclass
+class _Together:
+    """Several processes under torchrun, which start with their order."""
+
+    folder: tempfile.TemporaryDirectory[str]
+    processes: int
+    environment: dict[str, str]
+    process: WorkerProcess | None = None
+
+    def begin(self, environment: Mapping[str, str]) -> WorkerProcess:
+        order = Path(self.folder.name) / _ORDER
+        self.process = WorkerProcess(
+            order,
+            env=self.environment | dict(environment),
+            command=worker_command(order, processes=self.processes),
+        )
+        return self.process
+
+    def dismiss(self) -> None:
+        if self.process is not None:
+            self.process.end()
         self.folder.cleanup()
 
 
@@ -46,14 +80,21 @@ class LocalLauncher(dg.ConfigurableResource):
         default=None,
         description="Where work orders are written; by default the system's temporary directory.",
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        description="How many processes train one model together, each on a GPU of its own where there are GPUs.",
+    )
     _ready: _Worker | None = PrivateAttr(default=None)
 
     def make_ready(self, kind: Kind, task_type: str) -> None:
         """Start a worker ahead of its order, if none waits: loading the libraries takes seconds.
 
         It can carry out any order; what this kind of work needs is loaded at once. One that nobody needed is ended
-        with the run.
+        with the run. Processes that train together start with their order.
         """
+        if self._trains_together(kind):
+            return
         if self._ready is not None and not self._ready.process.is_running:
             self._dismiss()
         if self._ready is None:
@@ -64,6 +105,19 @@ class LocalLauncher(dg.ConfigurableResource):
                 stand_by=(kind, task_type),
             )
             self._ready = _Worker(folder, process)
+
+    def _trains_together(self, kind: Kind) -> bool:
+        return kind == "train" and self.processes > 1
+
+    def _worker(self, kind: Kind, task_type: str) -> _Worker | _Together:
+        """Who carries out an order of this kind."""
+        if self._trains_together(kind):
+            folder = tempfile.TemporaryDirectory(prefix="ft_assets-", dir=self.work_dir)
+            return _Together(folder, self.processes, worker_environment(self.environment))
+        self.make_ready(kind, task_type)
+        worker, self._ready = self._ready, None
+        assert worker is not None  # noqa: S101 - it has just been made
+        return worker
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """At the end of the run."""
@@ -99,9 +153,7 @@ class LocalLauncher(dg.ConfigurableResource):
             WorkerCrashed: the worker failed in another way.
             dagster.Failure: the run was cancelled.
         """
-        self.make_ready(work_order.kind, work_order.task_type)
-        assert self._ready is not None  # noqa: S101 - it has just been made
-        worker, self._ready = self._ready, None
+        worker = self._worker(work_order.kind, work_order.task_type)
 
         def take(message: dict[str, Any]) -> None:
             if then is not None and message.get("seconds_left", _AHEAD_SECONDS) < _AHEAD_SECONDS:
@@ -110,7 +162,7 @@ class LocalLauncher(dg.ConfigurableResource):
 
         try:
             work_order.write(Path(worker.folder.name) / _ORDER)
-            self._attend(context, worker.process, take)
+            self._attend(context, worker, take)
         finally:
             worker.dismiss()
         result: dict[str, Any] = json.loads(
@@ -121,7 +173,7 @@ class LocalLauncher(dg.ConfigurableResource):
     def _attend(
         self,
         context: dg.AssetExecutionContext,
-        worker: WorkerProcess,
+        worker: _Worker | _Together,
         on_message: Callable[[dict[str, Any]], None],
     ) -> None:
         errors: list[dict[str, Any]] = []
@@ -140,8 +192,7 @@ class LocalLauncher(dg.ConfigurableResource):
             context, dg.PipesTempFileContextInjector(), dg.PipesTempFileMessageReader()
         ) as session:
             try:
-                worker.begin(session.get_bootstrap_env_vars())
-                end = worker.attend(
+                end = worker.begin(session.get_bootstrap_env_vars()).attend(
                     on_line=_to_compute_log,
                     each_look=pass_messages_on,
                     should_stop=lambda: run_is_over(context),

@@ -10,6 +10,7 @@ import pytest
 
 from ft_assets.compute.local import LocalLauncher
 from ft_assets.errors import UserError
+from ft_assets.paths import training_processes
 from ft_assets.training.config import TrainingConfig
 from ft_assets.worker.work_order import WorkOrder
 from ft_assets_tests.tiny_models import LABELS, write_sentiment
@@ -35,8 +36,8 @@ def _asset(order, on_message, then=None):
     return checkpoint
 
 
-def _materialize(asset, instance, work_dir=None, **kwargs):
-    launcher = LocalLauncher(work_dir=work_dir and str(work_dir))
+def _materialize(asset, instance, work_dir=None, processes=1, **kwargs):
+    launcher = LocalLauncher(work_dir=work_dir and str(work_dir), processes=processes)
     return dg.materialize([asset], resources={"launcher": launcher}, instance=instance, **kwargs)
 
 
@@ -69,6 +70,38 @@ def test_a_run_that_is_marked_as_cancelled_ends_its_worker(tmp_path, tiny_bert_d
     run = _materialize(asset, instance, work_dir=tmp_path, raise_on_error=False)
     assert not run.success
     wait_until_gone(str(tmp_path))
+
+
+def test_processes_that_train_together_give_one_result_and_are_all_ended(tmp_path, tiny_bert_dir, instance):
+    kinds, seen = [], []
+
+    def look(context, message):
+        kinds.append(message["kind"])
+        seen.append(len(left_over(str(tmp_path))))
+
+    asset = _asset(_order(tmp_path, tiny_bert_dir, epochs=1), look)
+    run = _materialize(asset, instance, work_dir=tmp_path, processes=2)
+    assert run.success
+    assert kinds.count("result") == 1
+    assert max(seen) >= 4  # the keeper, torchrun, and two that train
+    assert not left_over(str(tmp_path))
+
+
+def test_all_processes_of_a_cancelled_run_are_ended(tmp_path, tiny_bert_dir, instance):
+    def cancel(context, message):
+        if not context.instance.get_run_by_id(context.run_id).is_finished:
+            context.instance.report_run_canceled(context.run)
+
+    asset = _asset(_order(tmp_path, tiny_bert_dir, epochs=10_000), cancel)
+    assert not _materialize(asset, instance, work_dir=tmp_path, processes=2, raise_on_error=False).success
+    wait_until_gone(str(tmp_path))
+
+
+@pytest.mark.parametrize("given", ["0", "two", "-1", ""])
+def test_a_number_of_processes_that_is_none_is_an_error(given, monkeypatch):
+    monkeypatch.setenv("FT_PROCESSES", given)
+    with pytest.raises(UserError, match="number of processes"):
+        training_processes()
 
 
 def test_the_worker_that_follows_is_made_ready_and_ended_with_the_run(tmp_path, tiny_bert_dir, instance):
