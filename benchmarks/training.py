@@ -3,6 +3,7 @@
 - generation: SmolLM2-135M with LoRA on rows of `code_docstrings`, by our worker, by `trl.SFTTrainer` with its defaults,
   and by that with bf16 and gradient checkpointing switched off; same rows, batches, rates and steps. What counts is
   tokens of the rows a second, padding left out, and the validation loss, measured by the same code.
+- memory: the peak of the process, of the same sides and of ours with each of the settings that need less; one step.
 - classification: MiniLM on `review_sentiment`, by our worker and by `transformers.Trainer` with its defaults.
 - resume: trainings that are killed at random steps and go on: as many as `--kills` (100), over both task types and
   methods; every one is compared, bit for bit, with the same training left alone.
@@ -33,8 +34,17 @@ from ft_assets.training.config import DEFAULT_LEARNING_RATES  # noqa: E402
 from ft_assets.worker.work_order import ResumeOrder, WorkOrder  # noqa: E402
 
 TASK = "code_docstrings"
-PARTS = ("generation", "classification", "resume")
+PARTS = ("generation", "memory", "classification", "resume")
 ROWS, QUICK_ROWS, VALIDATION_ROWS = 160, 32, 64
+BATCH = 16
+MEMORY_SETTINGS: dict[str, dict[str, Any]] = {
+    "ours": {},
+    "passes of 256 tokens": {"tokens_per_pass": 256},
+    "layers computed again": {"gradient_checkpointing": True},
+    "both": {"tokens_per_pass": 256, "gradient_checkpointing": True},
+    "ours, padded": {"packing": False},
+}
+"""Ours, from the fastest to the smallest."""
 
 
 def main() -> None:
@@ -52,9 +62,13 @@ def main() -> None:
     seeds = 1 if given.quick else given.seeds
     bars: list[Bar] = []
     with tempfile.TemporaryDirectory(prefix="ft_assets-training-") as folder:
+        if {"generation", "memory"} & set(given.only):
+            data = data_of(TASK, Path(folder))
         if "generation" in given.only:
             rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
-            bars += measure_generation(Path(folder) / "generation", seeds, rows)
+            bars += measure_generation(data, Path(folder) / "generation", seeds, rows)
+        if "memory" in given.only:
+            bars += measure_memory(data, Path(folder) / "memory")
         if "classification" in given.only:
             bars += measure_classification(Path(folder) / "classification", seeds, quick=given.quick)
         if "resume" in given.only:
@@ -65,50 +79,14 @@ def main() -> None:
 # --- generation ---
 
 
-def measure_generation(folder: Path, seeds: int, rows: int) -> list[Bar]:
+def measure_generation(data: Path, folder: Path, seeds: int, rows: int) -> list[Bar]:
     """Ours and TRL's in turn for each seed."""
-    data = data_of(TASK, folder)
-    train, validation = (
-        _some_rows(latest(data, TASK, f"{split}_split"), folder / f"{split}.parquet", count)
-        for split, count in (("train", rows), ("validation", VALIDATION_ROWS))
-    )
     results: list[dict[str, dict[str, float]]] = []
     for seed in range(seeds):
         here = folder / f"seed-{seed}"
-        (here / "checkpoint").mkdir(parents=True)
-        order = WorkOrder(
-            kind="train",
-            task_type="text-generation",
-            output=str(here / "checkpoint"),
-            base_model=str(latest(data, TASK, "base_model").path),
-            train=str(train),
-            validation=str(validation),
-            training={
-                "seed": seed,
-                "epochs": 1,
-                "batch_size": 16,
-                "learning_rate": 5e-4,
-                "max_length": 512,
-                "evaluations_per_epoch": 1,
-            },
-            prompt=_prompt(),
-        )
-        path = str(order.write(here / "order.json"))
-        memory = {"ours": measured("ft_assets.worker", [path])}
-        training = json.loads((here / "checkpoint/training.json").read_text())
-        found = {
-            "ours": {
-                "tokens_per_second": training["tokens_per_second"],
-                "validation_loss": training["best_score"],
-                "model_flop_utilisation": training["model_flop_utilisation"],
-            }
-        }
-        for kind in ("defaults", "plain"):
-            result = here / f"{kind}.json"
-            memory[kind] = measured("benchmarks.trl_trainer", [path, str(result), kind])
-            found[kind] = json.loads(result.read_text())
+        order = _generation(data, here, rows, VALIDATION_ROWS, {"seed": seed})
+        found = {kind: _measured(order, here, kind) for kind in ("ours", "defaults", "plain")}
         for kind, each in found.items():
-            each["memory"] = memory[kind] / 1024
             print(
                 f"generation, seed {seed}, {kind}: {each['tokens_per_second']:.1f} tokens/s, validation loss "
                 f"{each['validation_loss']:.4f}, peak {each['memory']:.0f} MiB",
@@ -142,9 +120,77 @@ def measure_generation(folder: Path, seeds: int, rows: int) -> list[Bar]:
             False,
         ),
         Bar("generation: validation loss, ours / the other", ratio("plain", "validation_loss"), 1.01, False),
-        Bar("generation: peak memory, ours / SFTTrainer's defaults", ratio("defaults", "memory"), 1.0, False),
         Bar("generation: model FLOP utilisation", mean("ours", "model_flop_utilisation"), 0.0, True),
     ]
+
+
+def measure_memory(data: Path, folder: Path) -> list[Bar]:
+    """One step of one batch, and a few validation rows, by each of the sides."""
+    peaks = {}
+    for kind in (*MEMORY_SETTINGS, "defaults", "plain"):
+        here = folder / kind.replace(" ", "-")
+        order = _generation(data, here, BATCH, 8, MEMORY_SETTINGS.get(kind, {}))
+        found = _measured(order, here, "ours" if kind in MEMORY_SETTINGS else kind)
+        peaks[kind] = found["memory"]
+        print(
+            f"memory, {kind}: peak {found['memory']:.0f} MiB, {found['tokens_per_second']:.1f} tokens/s",
+            flush=True,
+        )
+    bars = [
+        Bar(f"memory: peak, {kind} / SFTTrainer's defaults", peaks[kind] / peaks["defaults"], 1.0, False)
+        for kind in MEMORY_SETTINGS
+    ]
+    smallest = min(peaks[kind] for kind in MEMORY_SETTINGS)
+    return [
+        *bars,
+        Bar("memory: peak, ours at its smallest / the other", smallest / peaks["plain"], 1.0, False),
+    ]
+
+
+def _generation(
+    data: Path, here: Path, rows: int, validation_rows: int, settings: dict[str, Any]
+) -> WorkOrder:
+    """An order for a training on so many rows, in a folder of its own."""
+    (here / "checkpoint").mkdir(parents=True)
+    train, validation = (
+        _some_rows(latest(data, TASK, f"{split}_split"), here / f"{split}.parquet", count)
+        for split, count in (("train", rows), ("validation", validation_rows))
+    )
+    return WorkOrder(
+        kind="train",
+        task_type="text-generation",
+        output=str(here / "checkpoint"),
+        base_model=str(latest(data, TASK, "base_model").path),
+        train=str(train),
+        validation=str(validation),
+        training={
+            "epochs": 1,
+            "batch_size": BATCH,
+            "learning_rate": 5e-4,
+            "max_length": 512,
+            "evaluations_per_epoch": 1,
+        }
+        | settings,
+        prompt=_prompt(),
+    )
+
+
+def _measured(order: WorkOrder, here: Path, kind: str) -> dict[str, float]:
+    """What one side makes of an order: ours, or TRL's with its defaults, or plain."""
+    path = str(order.write(here / "order.json"))
+    if kind == "ours":
+        memory = measured("ft_assets.worker", [path])
+        training = json.loads((here / "checkpoint/training.json").read_text())
+        found = {
+            "tokens_per_second": training["tokens_per_second"],
+            "validation_loss": training["best_score"],
+            "model_flop_utilisation": training["model_flop_utilisation"],
+        }
+    else:
+        result = here / f"{kind}.json"
+        memory = measured("benchmarks.trl_trainer", [path, str(result), kind])
+        found = json.loads(result.read_text())
+    return found | {"memory": memory / 1024}
 
 
 def _prompt() -> dict[str, Any]:
@@ -170,7 +216,9 @@ def _some_rows(split: Artifact, target: Path, count: int) -> Path:
     table = table.take(smallest(table["example_id"].to_pylist(), count))
     pq.write_table(table, target)
     quartiles = np.quantile([len(text) for text in table["text"].to_pylist()], [0, 0.25, 0.5, 0.75, 1])
-    print(f"generation: {len(table)} rows, characters {', '.join(f'{q:.0f}' for q in quartiles)} (quartiles)")
+    print(
+        f"{target.stem}: {len(table)} rows, characters {', '.join(f'{q:.0f}' for q in quartiles)} (quartiles)"
+    )
     return target
 
 
