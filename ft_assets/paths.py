@@ -6,7 +6,15 @@ from pathlib import Path
 
 from ft_assets.errors import UserError
 
-__all__ = ["cache_dir", "data_dir", "reports_port", "resume_dir", "store_root", "training_processes"]
+__all__ = [
+    "cache_dir",
+    "data_dir",
+    "reports_port",
+    "resume_dir",
+    "store_root",
+    "tokens_dir",
+    "training_processes",
+]
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -35,6 +43,11 @@ def resume_dir() -> Path:
     """States of trainings under way, by task: a training that is cut off goes on from there. On this machine's disk,
     wherever the store is."""
     return data_dir() / "resume"
+
+
+def tokens_dir() -> Path:
+    """Tokenised rows, by task: made anew where they are missing."""
+    return cache_dir() / "tokens"
 
 
 def reports_port() -> int:

@@ -84,7 +84,7 @@ def collect_garbage(
                 print(f"{task}/{each.asset}/{each.name}: {each.why} ({size_text(each.size)})")
             freed += sum(each.size for each in unused) if dry_run else remove_unused(removal, unused)
             for path in (left := unfinished(task, older_than)):
-                print(f"{path}: a training that was cut off long ago ({size_text(size_of(path))})")
+                print(f"{path}: left by a training long ago ({size_text(size_of(path))})")
             freed += sum(map(size_of, left)) if dry_run else remove_unfinished(left)
     print(
         f"{size_text(freed)} would be freed; nothing was changed" if dry_run else f"{size_text(freed)} freed"

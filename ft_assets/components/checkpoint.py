@@ -19,7 +19,7 @@ from ft_assets.components.worker_ahead import coming_work
 from ft_assets.evaluation.charts import as_markdown_image, line_chart_svg, visible
 from ft_assets.lineage.graph import builds
 from ft_assets.lineage.usage import making
-from ft_assets.paths import resume_dir
+from ft_assets.paths import resume_dir, tokens_dir
 from ft_assets.task import TaskConfig
 from ft_assets.task_types import generates
 from ft_assets.training.config import TrainingConfig
@@ -116,6 +116,7 @@ def _build(step: Step) -> Built:
         validation=str(validation.file("examples.parquet")),
         training=TrainingConfig.model_validate(step.stage.config["training"]),
         resume=ResumeOrder(folder=str(resume), **config.resume.model_dump()),
+        tokens=str(tokens_dir() / task.name),
         card=CardFacts(
             task=task.name,
             description=config.description,

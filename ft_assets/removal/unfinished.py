@@ -1,4 +1,5 @@
-"""Trainings that were cut off: the states that they keep, to go on from them, and taking these away."""
+"""What trainings keep outside of the store, and taking it away: the states of those that were cut off, and tokenised
+rows."""
 
 from __future__ import annotations
 
@@ -8,20 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ft_assets.disk import folders, size_of
-from ft_assets.paths import resume_dir
+from ft_assets.paths import resume_dir, tokens_dir
 
 __all__ = ["remove_unfinished", "unfinished"]
 
 
 def unfinished(task: str, older_than: datetime | None = None) -> list[Path]:
-    """The folders with resume points of a task, one a training; only those whose last point is older, where a time is
-    given."""
-    found = folders(resume_dir() / task)
+    """The folders with resume points of a task, one a training, and those with its tokenised rows; only those that were
+    written longer ago, where a time is given."""
+    found = [*folders(resume_dir() / task), *folders(tokens_dir() / task)]
     return [path for path in found if older_than is None or _written(path) < older_than]
 
 
 def remove_unfinished(paths: Iterable[Path]) -> int:
-    """Take them away; gives the bytes freed. Such a training begins anew."""
+    """Take them away; gives the bytes freed. Such a training begins anew, and tokenises its rows."""
     freed = 0
     for path in paths:
         freed += size_of(path)

@@ -6,7 +6,6 @@ by a fresh process, is the model that was trained.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -23,8 +22,9 @@ from ft_assets.errors import UserError
 from ft_assets.training.checkpoint import load_language_model, load_tokenizer
 from ft_assets.training.conversations import Encoded, Encoder
 from ft_assets.training.sequences import Sequences
+from ft_assets.training.token_cache import tokenizer_hash
 
-__all__ = ["TOLERANCE", "before_training", "reloaded", "tokenizer_hash"]
+__all__ = ["TOLERANCE", "before_training", "reloaded"]
 
 _SHOWN_ROWS = 3
 _SHOWN_TOKENS = 60
@@ -82,13 +82,6 @@ def before_training(
         "embeddings": embeddings,
         "examples": [_shown(row, tokenizer, mask) for row in rows.rows[:_SHOWN_ROWS]],
     }
-
-
-def tokenizer_hash(tokenizer: Any) -> str:
-    """Of all that decides which tokens a text becomes."""
-    fast = getattr(tokenizer, "backend_tokenizer", None)
-    content = fast.to_str() if fast is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _ends(row: Encoded, encoder: Encoder) -> bool:

@@ -18,6 +18,8 @@ import numpy as np
 
 from ft_assets.errors import UserError
 from ft_assets.training.config import PromptConfig
+from ft_assets.training.token_cache import Arrays, TokenCache, flat, split, texts_hash, tokenizer_hash
+from ft_assets.versions import code_version
 
 __all__ = ["Conversation", "Encoded", "Encoder", "conversation", "end_tokens"]
 
@@ -73,10 +75,12 @@ class Encoder:
     Args:
         tokenizer: a transformers tokenizer.
         end_ids: further tokens that end an answer (those of the model's generation settings).
+        cache: where whole conversations are kept as tokens.
     """
 
-    def __init__(self, tokenizer: Any, end_ids: Sequence[int] = ()) -> None:
+    def __init__(self, tokenizer: Any, end_ids: Sequence[int] = (), cache: TokenCache | None = None) -> None:
         self.tokenizer = tokenizer
+        self._cache = cache
         self.has_template = bool(getattr(tokenizer, "chat_template", None))
         if tokenizer.eos_token_id is None and not end_ids:
             raise UserError(
@@ -107,6 +111,37 @@ class Encoder:
         Raises:
             UserError: the template refuses a conversation, or changes earlier turns when later ones come.
         """
+        if self._cache is None:
+            return self._encode(conversations)
+        found = self._cache.get(self._made_of(conversations), lambda: self._arrays(conversations))
+        self.ends_added, self.defused = (
+            own + int(more)
+            for own, more in zip((self.ends_added, self.defused), found["counts"], strict=True)
+        )
+        rows = zip(split(found), split(found, "learnt"), strict=True)
+        return [Encoded(ids.astype(np.int64), learnt.astype(bool)) for ids, learnt in rows]
+
+    def _made_of(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
+        """All that decides which tokens they become."""
+        return {
+            "rows": texts_hash(json.dumps([each.turns, each.answer, each.text]) for each in conversations),
+            "tokenizer": tokenizer_hash(self.tokenizer),
+            "template": self.template_hash,
+            "ends": [self._end, *sorted(self.end_ids)],
+            "code": code_version(__name__),
+        }
+
+    def _arrays(self, conversations: Sequence[Conversation]) -> Arrays:
+        """What the cache keeps of them; the counts are those of these conversations alone."""
+        before = self.ends_added, self.defused
+        rows = self._encode(conversations)
+        counts = np.array([self.ends_added - before[0], self.defused - before[1]])
+        self.ends_added, self.defused = before
+        learnt = [row.learnt for row in rows]
+        marks = np.concatenate(learnt) if rows else np.zeros(0, dtype=bool)
+        return flat([row.ids for row in rows]) | {"learnt": marks.astype(np.uint8), "counts": counts}
+
+    def _encode(self, conversations: Sequence[Conversation]) -> list[Encoded]:
         segments = [self._segments(self._defused(each)) for each in conversations]
         tokens = iter(self._tokens([text for each in segments for text, _ in each]))
         made = []

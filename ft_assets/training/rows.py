@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ft_assets.errors import UserError
+from ft_assets.training.token_cache import Arrays, TokenCache, flat, split, texts_hash, tokenizer_hash
+from ft_assets.versions import code_version
 
 __all__ = ["Rows", "model_window", "read_columns", "read_rows"]
 
@@ -54,15 +56,31 @@ def model_window(tokenizer: Any, model_config: Any, max_length: int | None = Non
     return min(limits) if limits else _NO_LIMIT
 
 
-def read_rows(path: Path, tokenizer: Any, window: int, labels: list[str] | None = None) -> Rows:
+def read_rows(
+    path: Path,
+    tokenizer: Any,
+    window: int,
+    labels: list[str] | None = None,
+    cache: TokenCache | None = None,
+) -> Rows:
     """Read a Parquet file with example_id, text (and label, if `labels` are given) and tokenise it.
+
+    Args:
+        path: the file.
+        tokenizer: a transformers tokenizer.
+        window: most tokens of a row.
+        labels: names of the classes; None: labels are not read.
+        cache: where tokenised rows are kept.
 
     Raises:
         UserError: no such file, a column is missing, a text or label is null, or a label is not in `labels`.
     """
     wanted = ["example_id", "text"] + (["label"] if labels is not None else [])
     table = read_columns(path, wanted)
-    input_ids, truncated = _tokenise(table["text"].to_pylist(), tokenizer, window)
+    texts = table["text"].to_pylist()
+    input_ids, truncated = (
+        _tokenise(texts, tokenizer, window) if cache is None else _cached(texts, tokenizer, window, cache)
+    )
     ids = [str(value) for value in table["example_id"].to_pylist()]
     indices = np.zeros(0, dtype=np.int64)
     if labels is not None:
@@ -112,6 +130,25 @@ def _tokenise(texts: list[str], tokenizer: Any, window: int) -> tuple[list[list[
             encoded[i] = ids
         truncated[too_long] = True
     return encoded, truncated
+
+
+def _cached(
+    texts: list[str], tokenizer: Any, window: int, cache: TokenCache
+) -> tuple[list[list[int]], np.ndarray]:
+    """As `_tokenise`, unless that has been done before."""
+
+    def make() -> Arrays:
+        ids, truncated = _tokenise(texts, tokenizer, window)
+        return flat(ids) | {"truncated": truncated.astype(np.uint8)}
+
+    made_of = {
+        "rows": texts_hash(texts),
+        "tokenizer": tokenizer_hash(tokenizer),
+        "window": window,
+        "code": code_version(__name__),
+    }
+    found = cache.get(made_of, make)
+    return [row.tolist() for row in split(found)], found["truncated"].astype(bool)
 
 
 def _label_indices(values: list[str], labels: list[str], path: Path) -> np.ndarray:

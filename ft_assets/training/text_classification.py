@@ -25,6 +25,7 @@ from ft_assets.training.processes import is_first
 from ft_assets.training.progress import Report
 from ft_assets.training.resume import ResumePoints
 from ft_assets.training.rows import Rows, model_window, read_rows
+from ft_assets.training.token_cache import TokenCache
 from ft_assets.training.trainer import ClassifierTrainer
 
 __all__ = ["train_classifier"]
@@ -46,6 +47,7 @@ def train_classifier(
     report: Report,
     base_model_name: str | None = None,
     points: ResumePoints | None = None,
+    cache: TokenCache | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a sequence classifier and write the checkpoint into `output`.
 
@@ -59,6 +61,7 @@ def train_classifier(
         report: receives progress, evaluation and note messages.
         base_model_name: identity of the base model for the files; never a path.
         points: where the training's state is kept, to go on from it.
+        cache: where tokenised rows are kept.
 
     Returns:
         What was measured and used, and the points of the curves: the content of `training.json`. Of several processes
@@ -68,7 +71,7 @@ def train_classifier(
         UserError: the model or rows cannot be used, or training diverged.
     """
     hardware = choose_hardware(config)
-    loaded = _load(base_model, train, validation, labels, config)
+    loaded = _load(base_model, train, validation, labels, config, cache=cache)
     _report_truncation(report, loaded)
     model, train_rows, validation_rows = loaded.model, loaded.train, loaded.validation
     pad = PadBatch(loaded.tokenizer.pad_token_id, left=loaded.tokenizer.padding_side == "left")
@@ -90,7 +93,9 @@ def train_classifier(
         report=report,
         libraries=_LIBRARIES,
         make_trainer=trainer,
-        make_again=lambda: _load(base_model, train, validation, labels, config).model.to(hardware.device),
+        make_again=lambda: _load(base_model, train, validation, labels, config, cache=cache).model.to(
+            hardware.device
+        ),
     )
     read = [*train_rows.input_ids, *(validation_rows.input_ids if validation_rows is not None else [])]
     rate = config.effective_learning_rate(_TASK_TYPE)
@@ -148,7 +153,13 @@ class _Loaded:
 
 
 def _load(
-    base_model: Path, train: Path, validation: Path | None, labels: list[str], config: TrainingConfig
+    base_model: Path,
+    train: Path,
+    validation: Path | None,
+    labels: list[str],
+    config: TrainingConfig,
+    *,
+    cache: TokenCache | None,
 ) -> _Loaded:
     set_seed(config.seed)  # before the head is drawn
     model, fresh_weights = load_base(base_model, labels, config.effective_dropout())
@@ -156,10 +167,12 @@ def _load(
     require_padding(tokenizer, model)
     require_finite_weights(model, where="base model")
     window = model_window(tokenizer, model.config, config.max_length)
-    train_rows = read_rows(train, tokenizer, window, labels)
+    train_rows = read_rows(train, tokenizer, window, labels, cache)
     if not len(train_rows):
         raise UserError("there are no rows to train on", where="train split")
-    validation_rows = read_rows(validation, tokenizer, window, labels) if validation is not None else None
+    validation_rows = (
+        read_rows(validation, tokenizer, window, labels, cache) if validation is not None else None
+    )
     if validation_rows is not None and not len(validation_rows):
         validation_rows = None
     set_seed(config.seed)  # the adapters' start, whatever was drawn before

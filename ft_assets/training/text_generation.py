@@ -30,6 +30,7 @@ from ft_assets.training.progress import Report
 from ft_assets.training.resume import ResumePoints
 from ft_assets.training.rows import model_window
 from ft_assets.training.sequences import Sequences, encode_rows, read_conversations
+from ft_assets.training.token_cache import TokenCache
 
 __all__ = ["train_language_model"]
 
@@ -55,6 +56,7 @@ def train_language_model(
     mask: Callable[[str], str],
     base_model_name: str | None = None,
     points: ResumePoints | None = None,
+    cache: TokenCache | None = None,
 ) -> dict[str, Any]:
     """Fine-tune a causal language model and write the checkpoint into `output`.
 
@@ -70,6 +72,7 @@ def train_language_model(
         mask: hides personal data in the examples that the audit shows.
         base_model_name: identity of the base model for the files; never a path.
         points: where the training's state is kept, to go on from it.
+        cache: where tokenised rows are kept.
 
     Returns:
         What was measured and used, the audits, and the points of the curves: the content of `training.json`. Of
@@ -87,7 +90,7 @@ def train_language_model(
     require_padding(tokenizer, model)
     require_finite_weights(model, where="base model")
     window = model_window(tokenizer, model.config, config.max_length)
-    encoder = Encoder(tokenizer, end_tokens(model))
+    encoder = Encoder(tokenizer, end_tokens(model), cache)
     rows = encode_rows(read_conversations(train, prompt), encoder, window, config, "train split")
     held_out = _validation(validation, prompt, encoder, window, config)
     audit = before_training(rows, encoder, model, mask)

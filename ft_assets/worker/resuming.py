@@ -1,4 +1,4 @@
-"""The resume points of a work order, and what they must agree with."""
+"""What of a work order outlives its training: resume points, with what they must agree with, and tokenised rows."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ft_assets.training.resume import ResumePoints
+from ft_assets.training.token_cache import TokenCache
 from ft_assets.versions import code_version, file_sha256, files_version, hash_json, library_versions
 from ft_assets.worker.work_order import WorkOrder
 
-__all__ = ["fingerprint", "resume_points"]
+__all__ = ["fingerprint", "resume_points", "token_cache"]
 
 _LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "tokenizers", "numpy")
-_ELSEWHERE = ("output", "resume", "card", "base_model", "train", "validation")
+_ELSEWHERE = ("output", "resume", "tokens", "card", "base_model", "train", "validation")
 """Keys of an order that don't decide what comes out, or whose files do."""
 
 
@@ -22,6 +23,11 @@ def resume_points(order: WorkOrder, send: Callable[[dict[str, Any]], None]) -> R
     if order.resume is None:
         return None
     return ResumePoints(Path(order.resume.folder), fingerprint(order), order.resume, send)
+
+
+def token_cache(order: WorkOrder) -> TokenCache | None:
+    """Where tokenised rows are kept; None if the order asks for none."""
+    return TokenCache(Path(order.tokens)) if order.tokens is not None else None
 
 
 def fingerprint(order: WorkOrder) -> str:

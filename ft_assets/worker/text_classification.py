@@ -29,7 +29,7 @@ def train(order: WorkOrder, send: _Send) -> dict[str, Any]:
     """Train, write the checkpoint and its card; returns what `train_classifier` returns."""
     from ft_assets.training.processes import is_first
     from ft_assets.training.text_classification import train_classifier
-    from ft_assets.worker.resuming import resume_points
+    from ft_assets.worker.resuming import resume_points, token_cache
 
     result = train_classifier(
         base_model=order.path("base_model"),
@@ -41,6 +41,7 @@ def train(order: WorkOrder, send: _Send) -> dict[str, Any]:
         report=send,
         base_model_name=order.card.base_model,
         points=resume_points(order, send),
+        cache=token_cache(order),
     )
     if is_first():
         write_card(order, result, ("loss", "accuracy", "f1_macro"))

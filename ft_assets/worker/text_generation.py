@@ -31,7 +31,7 @@ def train(order: WorkOrder, send: _Send) -> dict[str, Any]:
     """Train, write the checkpoint and its card; returns what `train_language_model` returns."""
     from ft_assets.training.processes import is_first
     from ft_assets.training.text_generation import train_language_model
-    from ft_assets.worker.resuming import resume_points
+    from ft_assets.worker.resuming import resume_points, token_cache
 
     result = train_language_model(
         base_model=order.path("base_model"),
@@ -45,6 +45,7 @@ def train(order: WorkOrder, send: _Send) -> dict[str, Any]:
         mask=lambda text: mask(text, _SHOWN_CHARS),
         base_model_name=order.card.base_model,
         points=resume_points(order, send),
+        cache=token_cache(order),
     )
     if is_first():
         write_card(order, result, ("loss", "perplexity"))

@@ -106,6 +106,9 @@ class WorkOrder(StrictModel):
     resume: ResumeOrder | None = None
     """Where the training keeps its state, to go on from it. train only; None: nowhere."""
 
+    tokens: str | None = None
+    """Folder in which tokenised rows are kept, known by their content. train only; None: they are not."""
+
     card: CardFacts = CardFacts()
     """Facts for the model card."""
 

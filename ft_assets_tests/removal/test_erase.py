@@ -199,7 +199,10 @@ def test_states_of_trainings_that_were_cut_off_go_with_the_rows(
     (point / "weights.safetensors").write_bytes(b"w")
     erase(instance, made, rows_of(instance, "train_split")[0]["example_id"])
     assert not point.parent.exists()
-    assert f"remove {point.parent} (the state of a training that was cut off)" in capsys.readouterr().out
+    assert (
+        f"remove {point.parent} (the state of a training that was cut off, or tokenised rows)"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_dry_run_and_a_missing_yes_change_nothing(

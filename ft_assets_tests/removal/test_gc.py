@@ -155,7 +155,7 @@ def test_the_state_of_a_training_that_was_cut_off_long_ago_goes(
     assert collect_garbage(instance, dry_run=True) == 1_000 and old.is_dir()
     assert collect_garbage(instance) == 1_000
     assert not old.exists() and new.is_dir()
-    assert f"{old}: a training that was cut off long ago" in capsys.readouterr().out
+    assert f"{old}: left by a training long ago" in capsys.readouterr().out
 
 
 def test_a_task_that_is_being_built_is_left_alone(
