@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import random
+import re
 import string
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ __all__ = ["HARD_NEGATIVES", "KINDS", "Planted", "hard_negative", "mixed_texts",
 
 DIGITS, LETTERS, HEX = string.digits, string.ascii_uppercase, "0123456789abcdef"
 ALNUM = string.ascii_letters + DIGITS
+NAMED = re.compile(r'(?:SSN|BSN|"?client_secret"?:|api_key=|Authorization: Bearer|password:)[ "]*')
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class Planted:
     kind: str
     value: str
     start: int
+
+    @property
+    def secret(self) -> tuple[int, int]:
+        """Start and end of what has to go: of `password: x` and `SSN 1` the part behind the name."""
+        named = NAMED.match(self.value)
+        end = self.start + len(self.value.rstrip('"'))
+        return self.start + (named.end() if named else 0), end
 
 
 def some(draw: random.Random, chars: str, count: int) -> str:
@@ -540,6 +549,18 @@ LEAD = {
     "url": ["see", "it is at", "clone", "connect to", "link:", "open"],
 }  # fmt: skip
 PLAIN_LEAD = ["about", "it says", "the box has", "I have", "see", "with", "for", "since", "and then"]
+# Words that speak of numbers and of calling, with neither behind them.
+DISTRACTIONS = [
+    "My order is late after the update.",
+    "I did call the phone line.",
+    "The invoice is wrong.",
+    "Version 2!",
+]
+DISTRACTIONS += [
+    "The model on the page, the case, the serial and the item:",
+    "They sent me the ticket,",
+    "No SSN.",
+]
 TAIL = [
     "soon",
     "please",
@@ -554,7 +575,17 @@ TAIL = [
 THINGS = ["kettle", "lamp", "keyboard", "backpack", "printer", "router", "jacket", "tent", "monitor", "radio"]
 VERBS = ["works", "stopped", "arrived", "broke", "helps", "rattles", "leaks", "shines", "smells", "fits"]
 MORE = ["beautifully", "suddenly", "again", "late", "today", "twice", "quietly", "badly", "well", "slowly"]
-OTHERS = ["für Oma", "très bien", "in the café", "“really”", "\u2013 honestly", "naïve me", "🙂", "¿verdad?"]
+OTHERS = [
+    "für Oma",
+    "très bien",
+    "in the café",
+    "“really”",
+    "\u2013 honestly",
+    "naïve me",
+    "cafe\u0301",
+    "🙂",
+    "¿verdad?",
+]
 TAGS = [
     "<p>{}</p>",
     "<div class='x'>{}</div>",
@@ -594,6 +625,8 @@ def hard_negative(draw: random.Random, chars: int = 80) -> Planted:
 
 def _within(draw: random.Random, kind: str, value: str, lead: str, chars: int) -> Planted:
     before, after = prose(draw, chars // 2), prose(draw, chars // 2)
+    if draw.random() < 0.3:
+        before += f" {draw.choice(DISTRACTIONS)}"
     end = draw.choice([".", ",", "", "!", ")"])
     opening = " (" if end == ")" else " "
     head = f"{before} And {lead}{opening}"

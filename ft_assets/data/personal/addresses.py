@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ft_assets.data.personal.detector import Detector, Spans, last_word, words
+from ft_assets.data.personal.detector import Detector, Spans, said_before, words
 
 __all__ = ["EMAIL", "IP"]
 
@@ -38,8 +38,8 @@ _V6 = re.compile(
     r":(?<=[0-9a-f]{4}:)(?<![\w:.].{5})[0-9a-f:]{1,34}(?:\d{1,3}(?:\.\d{1,3}){3})?(?![\w:])", re.IGNORECASE
 )
 _NO_ADDRESS = words(
-    "version|release|firmware|build|ver|v|rev|revision|driver|patch|update|upgrade|section|chapter|clause|paragraph|"
-    "figure|table|kernel|sdk|api|app|bios|oid"
+    "version|release|firmware|build|ver|v|rev|revision|section|chapter|clause|paragraph|"
+    "figure|table|kernel|sdk|bios|oid|update to|upgraded to"
 )
 _ADDRESS = words("ip|address|host|server|from|client|login|dns|gateway|ping|subnet|proxy|router")
 # From 2000 on: what is assigned to somebody (IANA, IPv6 address space). Below lie loopback and what code writes as
@@ -49,7 +49,7 @@ _FIRST_OF_V6 = 0x2000
 
 def _ips(text: str) -> Spans:
     for found in _V4.finditer(text):
-        if _identifies(found[0]) and last_word(text, found.start(), _NO_ADDRESS, _ADDRESS) != 0:
+        if _identifies(found[0]) and said_before(text, found.start(), _ADDRESS, _NO_ADDRESS) is not False:
             yield found.span()
     for found in _V6.finditer(text):
         start = found.start() - len("2001")

@@ -6,13 +6,16 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["Detector", "Spans", "last_word", "words"]
+__all__ = ["Detector", "Spans", "said_before", "words"]
 
 Spans = Iterator[tuple[int, int]]
 """Start and end of each thing found, in characters."""
 
-# How far before a number a word may stand that says what it is.
-_REACH = 40
+# How far before a number a word may stand that says what it is; and one that says what it is not, which has to stand
+# close by and without another number between: texts speak of orders and updates without their number, too.
+_REACH, _NEAR = 40, 16
+_DIGIT = re.compile(r"\d")
+_NEXT_SENTENCE = re.compile(r"[.!?][)\"']?\s+(?=[A-Z])|\n")
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,12 @@ def words(alternatives: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![^\W_])(?:{alternatives})s?(?![^\W_])", re.IGNORECASE)
 
 
-def last_word(text: str, at: int, *sorts: re.Pattern[str]) -> int | None:
-    """Which sort of word stands nearest before a place, on the same line; None: no word of any sort."""
+def said_before(text: str, at: int, meant: re.Pattern[str], other: re.Pattern[str]) -> bool | None:
+    """What the words before a number, in the same sentence, say of it: that it is meant, something else, or nothing."""
     before = text[max(0, at - _REACH) : at]
-    before = before[before.rfind("\n") + 1 :]
-    ends = [max((found.end() for found in sort.finditer(before)), default=-1) for sort in sorts]
-    nearest = max(ends)
-    return None if nearest < 0 else ends.index(nearest)
+    start = max((found.end() for found in _NEXT_SENTENCE.finditer(before)), default=0)
+    last_digit = max((found.end() for found in _DIGIT.finditer(before)), default=0)
+    close = max(start, len(before) - _NEAR, last_digit)
+    yes = max((found.end() for found in meant.finditer(before, start)), default=-1)
+    no = max((found.end() for found in other.finditer(before, close)), default=-1)
+    return None if yes == no else yes > no

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-from ft_assets.data.personal.detector import Detector, Spans, last_word, words
+from ft_assets.data.personal.detector import Detector, Spans, said_before, words
 
 __all__ = ["ID"]
 
@@ -32,10 +32,10 @@ class _Form:
     after: re.Pattern[str] | None = None
 
 
-def _written(pattern: str, before: str = "") -> re.Pattern[str]:
+def _written(pattern: str, before: str = "", first: str = r"\d") -> re.Pattern[str]:
     """An id that begins with these letters, none or a fixed number, and goes on from its first digit."""
     return re.compile(
-        rf"\d(?<={before}.)(?<![\w.+-]{before}.){pattern}(?![\w-]|[.,]\d)", re.IGNORECASE | re.ASCII
+        rf"{first}(?<={before}.)(?<![\w.+-]{before}.){pattern}(?![\w-]|[.,]\d)", re.IGNORECASE | re.ASCII
     )
 
 
@@ -63,9 +63,9 @@ _FORMS = (
     _Form(_written(r"\d ?\d{2} ?\d{2} ?[A-D]", "[A-Z]{2}"), lambda value: bool(_NINO.match(value)), 2),
     _Form(_written(r"\d ?\d{2} ?\d{2} ?[A-D]", "[A-Z]{2} "), lambda value: bool(_NINO.match(value)), 3),
     # Germany, tax id (§ 139b AO): one digit of the first ten stands two or three times; a check digit.
-    _Form(_written(r"\d ?\d{3} ?\d{3} ?\d{3}"), _valid("de.idnr")),
+    _Form(_written(r"\d ?\d{3} ?\d{3} ?\d{3}", first="[1-9]"), _valid("de.idnr")),
     # France, social security number: sex, year, month, department, commune, order, key (mod 97).
-    _Form(_written(r" ?\d{2} ?\d{2} ?\d[\dAB] ?\d{3} ?\d{3} ?\d{2}"), _valid("fr.nir")),
+    _Form(_written(r" ?\d{2} ?\d{2} ?\d[\dAB] ?\d{3} ?\d{3} ?\d{2}", first="[12]"), _valid("fr.nir")),
     # Spain, DNI and NIE: the letter is the number mod 23.
     _Form(_written(r"(?:\d{7}|\d\.\d{3}\.\d{3})[ -]?[A-Z]"), _valid("es.dni")),
     _Form(_written(r"\d{6}[ -]?[A-Z]", "[XYZ]"), _valid("es.nie"), 1),
@@ -90,7 +90,7 @@ def _ids(text: str) -> Spans:
     for form in _FORMS:
         for found in form.pattern.finditer(text):
             start = found.start() - form.letters
-            named = form.after is None or last_word(text, start, form.after, _OTHER) == 0
+            named = form.after is None or said_before(text, start, form.after, _OTHER)
             if named and form.check(text[start : found.end()]):
                 yield start, found.end()
 

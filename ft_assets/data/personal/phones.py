@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ft_assets.data.personal.detector import Detector, Spans, last_word, words
+from ft_assets.data.personal.detector import Detector, Spans, said_before, words
 from ft_assets.errors import UserError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _PHONE = words(
 )
 _OTHER = words(
     r"order|invoice|ticket|ref|reference|case|id|item|article|isbn|issn|ean|upc|asin|imei|version|serial|sn|tracking|"
-    r"account|customer|model|part|sku|date|bestellung|rechnung|artikel|commande|facture|pedido|pin|zip|"
+    r"model|part|sku|date|bestellung|rechnung|artikel|commande|facture|pedido|pin|zip|"
     r"batch|lot|build|patent|parcel|shipment|page"
 )
 
@@ -77,21 +77,19 @@ def _phones(text: str, regions: tuple[str, ...]) -> Spans:
         if end:
             yield found.start(), found.start() + end
     for found in _AMERICA.finditer(text):
-        if "US" in regions and _kind_of(text, found.start()) != 1 and _is_valid(found[0], "US"):
+        is_other = said_before(text, found.start(), _PHONE, _OTHER) is False
+        if "US" in regions and not is_other and _is_valid(found[0], "US"):
             yield found.span()
-    for pattern, needs_word in ((_TRUNK, False), (_PLAIN, True)):
+    for pattern in (_TRUNK, _PLAIN):
         for found in pattern.finditer(text):
-            value, kind = found[0], _kind_of(text, found.start())
-            if _is_other(value) or kind == 1 or (needs_word and kind != 0):
+            value = found[0]
+            if _is_other(value):
                 continue
-            # In one piece and without a word, eleven digits may be anything.
-            if (kind == 0 or not value.isdigit()) and _is_valid_in(value, regions, local=kind == 0):
+            said = said_before(text, found.start(), _PHONE, _OTHER)
+            # With a trunk zero and gaps it is written as a phone number; without, or in one piece, it may be anything.
+            written = pattern is _TRUNK and not value.isdigit() and said is None
+            if (said or written) and _is_valid_in(value, regions, local=bool(said)):
                 yield found.span()
-
-
-def _kind_of(text: str, at: int) -> int | None:
-    """0: a word before it says that it is a phone number; 1: that it is something else."""
-    return last_word(text, at, _PHONE, _OTHER)
 
 
 def _is_other(value: str) -> bool:

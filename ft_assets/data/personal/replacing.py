@@ -19,7 +19,7 @@ from ft_assets.data.personal.detector import Detector
 from ft_assets.data.personal.identities import ID
 from ft_assets.data.personal.phones import phone
 
-__all__ = ["find", "free_of", "pseudonyms", "replace", "replace_in"]
+__all__ = ["find", "free_of", "pseudonyms", "replace", "replace_in", "spans"]
 
 # In this order: where two of them overlap, the first one is meant. A URL may hold an address, a token may hold digits,
 # and a phone number is the weakest claim on a run of digits.
@@ -62,9 +62,9 @@ def replace(
     for _ in range(_PASSES):
         changed: dict[int, str] = {}
         for place, text, suspected in _suspects(remaining, detectors):
-            if spans := find(text, suspected):
-                found.update(kind for _, _, kind in spans)
-                changed[rows[place]] = _with_placeholders(text, spans)
+            if taken := find(text, suspected):
+                found.update(kind for _, _, kind in taken)
+                changed[rows[place]] = _with_placeholders(text, taken)
         if not changed:
             return texts, found
         rows, remaining = list(changed), pl.Series(list(changed.values()), dtype=pl.String)
@@ -72,12 +72,19 @@ def replace(
     return texts.clone().scatter(rows, _bluntly(remaining, detectors)), found
 
 
+def spans(
+    texts: pl.Series, kinds: Sequence[PersonalKind], regions: Sequence[str]
+) -> list[list[tuple[int, int, PersonalKind]]]:
+    """Start, end and kind of what is found in each text, in its order; no two overlap."""
+    found: list[list[tuple[int, int, PersonalKind]]] = [[] for _ in range(len(texts))]
+    for place, text, suspected in _suspects(texts, _detectors(tuple(kinds), tuple(regions))):
+        found[place] = find(text, suspected)
+    return found
+
+
 def free_of(texts: pl.Series, kinds: Sequence[PersonalKind], regions: Sequence[str]) -> pl.Series:
     """Whether each text holds none of these kinds; nulls hold none."""
-    free = [True] * len(texts)
-    for place, text, suspected in _suspects(texts, _detectors(tuple(kinds), tuple(regions))):
-        free[place] = not find(text, suspected)
-    return pl.Series(free, dtype=pl.Boolean)
+    return pl.Series([not found for found in spans(texts, kinds, regions)], dtype=pl.Boolean)
 
 
 def pseudonyms(texts: pl.Series, kinds: Sequence[PersonalKind], regions: Sequence[str]) -> pl.Series:
@@ -98,14 +105,14 @@ def replace_in(text: str, kinds: Sequence[PersonalKind], regions: Sequence[str])
 def find(text: str, detectors: Mapping[PersonalKind, Detector]) -> list[tuple[int, int, PersonalKind]]:
     """Start, end and kind of what is found, in the order of the text; no two overlap."""
     plain = text if text.isascii() else _in_ascii(text)
-    spans: list[tuple[int, int, PersonalKind]] = []
+    found: list[tuple[int, int, PersonalKind]] = []
     taken = bytearray(len(text))
     for kind, detector in detectors.items():
         for start, end in detector.find(plain):
             if taken.find(1, start, end) < 0:
                 taken[start:end] = b"\1" * (end - start)
-                spans.append((start, end, kind))
-    return sorted(spans)
+                found.append((start, end, kind))
+    return sorted(found)
 
 
 def _suspects(
@@ -146,9 +153,9 @@ def _in_ascii_digits(texts: pl.Series) -> pl.Series:
     return texts.clone().scatter(other.arg_true(), plain)
 
 
-def _with_placeholders(text: str, spans: Sequence[tuple[int, int, PersonalKind]]) -> str:
+def _with_placeholders(text: str, found: Sequence[tuple[int, int, PersonalKind]]) -> str:
     parts, last = [], 0
-    for start, end, kind in spans:
+    for start, end, kind in found:
         parts += [text[last:start], f"<{kind.upper()}>"]
         last = end
     return "".join([*parts, text[last:]])
