@@ -562,6 +562,8 @@ DISTRACTIONS += [
     "No SSN.",
 ]
 TAIL = [
+    "24 hours a day",
+    "2 times",
     "soon",
     "please",
     "in the app",
@@ -629,7 +631,8 @@ def _within(draw: random.Random, kind: str, value: str, lead: str, chars: int) -
         before += f" {draw.choice(DISTRACTIONS)}"
     end = draw.choice([".", ",", "", "!", ")"])
     opening = " (" if end == ")" else " "
-    head = f"{before} And {lead}{opening}"
+    quantity = draw.choice(["2", "room 12", "AB12 is it"]) + opening if draw.random() < 0.05 else ""
+    head = f"{before} And {lead}{opening}{quantity}"
     return Planted(f"{head}{value}{end} {draw.choice(TAIL)}. {after}", kind, value, len(head))
 
 

@@ -49,6 +49,15 @@ FOUND = [
     ("\uff14111 1111 1111 1111", "<CARD>"),
     ("030\u20111234567 and 4111\u00a01111\u00a01111\u00a01111", "<PHONE> and <CARD>"),
 ]
+# What stands around a number must not hide it.
+FOUND += [
+    ("2 4111 1111 1111 1111 12 pieces", "2 <CARD> 12 pieces"),
+    ("in room AB12 my IBAN DE89 3704 0044 0532 0130 00 is", "in room AB12 my IBAN <IBAN> is"),
+    ("for order 12 and update 2 try 415-968-6736 24 hours", "for order 12 and update 2 try <PHONE> 24 hours"),
+    ("customer 202.555.0143", "customer <PHONE>"),
+    ("after the update it answers at 192.0.2.7", "after the update it answers at <IP>"),
+    ("IMEI 419876102923927, then 1 85 05 78 006 084 91", "IMEI 419876102923927, then <ID>"),
+]
 LEFT_ALONE = [
     "order 48213 came in two parts, order 2125550143 did not",
     "firmware 10.2.1.4, v1.2.3.4, section 1.2.3.4, 1.2.3.4.5",

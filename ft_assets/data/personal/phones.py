@@ -40,8 +40,8 @@ _DATE = re.compile(
 _ISBN = re.compile(r"97[89][ -]?\d[ -]?\d")
 _PHONE = words(
     r"phone|telephone|tel|mobile|cell|cellphone|fax|call|called|calling|ring|dial|text|whatsapp|sms|hotline|reach|"
-    r"telefon|handy|mobil|anruf|anrufen|erreichbar|téléphone|portable|appel|appeler|appelez|teléfono|móvil|llame|llama|llámame|"
-    r"llamar|telefono|cellulare|telefoon|bel|number is"
+    r"telefon|handy|mobil|anruf|anrufen|erreichbar|téléphone|portable|appel|appeler|appelez|teléfono|móvil|llame|"
+    r"llama|llámame|llamar|telefono|cellulare|telefoon|bel|number is"
 )
 _OTHER = words(
     r"order|invoice|ticket|ref|reference|case|id|item|article|isbn|issn|ean|upc|asin|imei|version|serial|sn|tracking|"
@@ -88,25 +88,34 @@ def _phones(text: str, regions: tuple[str, ...]) -> Spans:
             said = said_before(text, found.start(), _PHONE, _OTHER)
             # With a trunk zero and gaps it is written as a phone number; without, or in one piece, it may be anything.
             written = pattern is _TRUNK and not value.isdigit() and said is None
-            if (said or written) and _is_valid_in(value, regions, local=bool(said)):
-                yield found.span()
+            if said or written:
+                for end in _ends(value):
+                    if _is_valid_in(value[:end], regions, local=bool(said)):
+                        yield found.start(), found.start() + end
+                        break
 
 
 def _is_other(value: str) -> bool:
     return bool(_DATE.match(value.lstrip("(")) or _ISBN.match(value))
 
 
+def _ends(value: str) -> list[int]:
+    """Where a number may end, the longest first: what follows may be another one. At least seven digits are left."""
+    gaps = [gap.start() for gap in re.finditer(r"[ /]+", value)]
+    whole = [len(value), *reversed(gaps)][:4]
+    return [end for end in whole if sum(char.isdigit() for char in value[:end]) >= 7]
+
+
 def _longest_valid(value: str) -> int:
-    """How much of it is a number with its country code; 0: nothing. What follows may be another number.
+    """How much of it is a number with its country code; 0: nothing.
 
     Behind a plus a possible length will do, since plans have gaps and change; two zeros alone say less.
     """
-    ends = [len(value), *(gap.start() for gap in reversed(list(re.finditer(r"[ /]+", value))))][:4]
     number = "+" + value.removeprefix("00").lstrip("+")
     cut = len(value) - len(number)
     judges = (_is_valid, _is_possible) if value.startswith("+") else (_is_valid,)
     for judge in judges:
-        for end in ends:
+        for end in _ends(value):
             if judge(number[: end - cut], None):
                 return end
     return 0
