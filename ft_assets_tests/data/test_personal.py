@@ -2,6 +2,7 @@
 
 import random
 import string
+from typing import Any
 
 import polars as pl
 import pytest
@@ -10,12 +11,17 @@ from hypothesis import strategies as st
 
 from benchmarks.planted import HARD_NEGATIVES, KINDS, hard_negative, planted
 from ft_assets.data.config import CleaningConfig
-from ft_assets.data.personal import free_of, pseudonyms, replace, replace_in
+from ft_assets.data.personal import free_of, pseudonyms, replace
 from ft_assets.data.personal.replacing import _detectors, find
 from ft_assets.errors import UserError
 
 DEFAULT = CleaningConfig()
 ALL = (DEFAULT.personal_data, DEFAULT.phone_regions)
+
+
+def replace_in(text: str, *settings: list[Any]) -> str:
+    return str(replace(pl.Series([text]), *settings)[0][0])
+
 
 FOUND = [
     ("write to max.muster+x@mail.example.org.", "write to <EMAIL>."),

@@ -6,6 +6,6 @@ pattern has let through. Not here: names and postal addresses, which no pattern 
 (`ft_assets.data.masking`), which hides more than it can prove.
 """
 
-from ft_assets.data.personal.replacing import free_of, pseudonyms, replace, replace_in, spans
+from ft_assets.data.personal.replacing import free_of, pseudonyms, replace, spans
 
-__all__ = ["free_of", "pseudonyms", "replace", "replace_in", "spans"]
+__all__ = ["free_of", "pseudonyms", "replace", "spans"]

@@ -19,7 +19,7 @@ from ft_assets.data.personal.detector import Detector
 from ft_assets.data.personal.identities import ID
 from ft_assets.data.personal.phones import phone
 
-__all__ = ["find", "free_of", "pseudonyms", "replace", "replace_in", "spans"]
+__all__ = ["find", "free_of", "pseudonyms", "replace", "spans"]
 
 # In this order: where two of them overlap, the first one is meant. A URL may hold an address, a token may hold digits,
 # and a phone number is the weakest claim on a run of digits.
@@ -95,11 +95,6 @@ def pseudonyms(texts: pl.Series, kinds: Sequence[PersonalKind], regions: Sequenc
     free = free_of(texts, kinds, regions)
     hashed = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts.filter(~free)]
     return texts.clone().scatter((~free).arg_true(), pl.Series(hashed, dtype=pl.String))
-
-
-def replace_in(text: str, kinds: Sequence[PersonalKind], regions: Sequence[str]) -> str:
-    """One text with its placeholders."""
-    return str(replace(pl.Series([text]), kinds, regions)[0][0])
 
 
 def find(text: str, detectors: Mapping[PersonalKind, Detector]) -> list[tuple[int, int, PersonalKind]]:
