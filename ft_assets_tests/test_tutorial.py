@@ -178,7 +178,10 @@ def fragments(page: str) -> list[str]:
     return re.findall(r"^```yaml\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S)
 
 
-@pytest.mark.parametrize("fragment", fragments("how-to.md"), ids=lambda text: " ".join(text.split())[:40])
+HOW_TO = [*fragments("how-to.md"), *fragments("personal-data.md")]
+
+
+@pytest.mark.parametrize("fragment", HOW_TO, ids=lambda text: " ".join(text.split())[:40])
 def test_each_fragment_of_the_how_to_pages_can_be_loaded(fragment: str) -> None:
     attributes = sample() | yaml.safe_load(fragment)
     assert not list(Draft202012Validator(TaskConfig.model_json_schema()).iter_errors(attributes))

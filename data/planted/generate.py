@@ -35,6 +35,7 @@ PERSONAL = {
     "iban": "refund it to DE89 3704 0044 0532 0130 00 please",
     "ip": "it only answers at 192.0.2.77 from home",
     "token": "my key is sk-test-0a1b2c3d4e5f6a7b8c9d in the app",
+    "id": "my social security number is 123-45-6789 in full",
     "url": "see https://user:secret@example.com/orders?id=7 for it",
 }
 NO_PERSONAL = {

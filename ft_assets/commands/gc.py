@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ft_assets.commands.shared import assets_in, local_store_for, open_instance, size_text
+from ft_assets.commands.shared import assets_in, defined_tasks, local_store_for, open_instance, size_text
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -36,8 +36,11 @@ def add_parser(commands: Any) -> None:
 
 
 def _gc(given: argparse.Namespace) -> None:
+    raw_days = {name: task.config.policy.raw_retention_days for name, task in defined_tasks().items()}
     with open_instance() as instance:
-        collect_garbage(instance, keep=given.keep, keep_days=given.keep_days, dry_run=given.dry_run)
+        collect_garbage(
+            instance, keep=given.keep, keep_days=given.keep_days, raw_days=raw_days, dry_run=given.dry_run
+        )
 
 
 def collect_garbage(
@@ -45,15 +48,25 @@ def collect_garbage(
     *,
     keep: int = KEEP_VERSIONS,
     keep_days: float = KEEP_DAYS,
+    raw_days: Mapping[str, float] | None = None,
     dry_run: bool = False,
 ) -> int:
     """Remove what nothing needs; gives the bytes freed (of a dry run: that would be).
 
     A task that a run is using, or that this instance knows nothing of, is left alone.
+
+    Args:
+        instance: tells which versions are current.
+        keep: versions of each asset.
+        keep_days: days that all is kept.
+        raw_days: days that raw rows which are no longer current are kept, by task; a task that is not named (and may
+            no longer be defined) has the default of its policy.
+        dry_run: only say what would go.
     """
     from ft_assets.artifacts import Removal
     from ft_assets.components.recorded import current_builds, current_versions, tasks_under_way
     from ft_assets.disk import size_of
+    from ft_assets.planning.config import PolicyConfig
     from ft_assets.removal.unfinished import remove_unfinished, unfinished
     from ft_assets.removal.unused import find_unused, remove_unused, tasks_of
 
@@ -61,7 +74,8 @@ def collect_garbage(
     if not root.is_dir():
         print(f"there is no store at {root} yet")
         return 0
-    older_than = datetime.now(UTC) - timedelta(days=keep_days)
+    now = datetime.now(UTC)
+    older_than = now - timedelta(days=keep_days)
     freed = 0
     with Removal.begin(root) as removal:
         names = tasks_of(root)
@@ -79,7 +93,11 @@ def collect_garbage(
                 print(f"{task}: left alone, this Dagster instance has no record of it (see DAGSTER_HOME)")
                 continue
             keys = current_builds(instance, task, list(current))
-            unused = find_unused(root, task, current, keys, keep=keep, older_than=older_than)
+            days = (raw_days or {}).get(task, PolicyConfig().raw_retention_days)
+            raw_older_than = now - timedelta(days=days)
+            unused = find_unused(
+                root, task, current, keys, keep=keep, older_than=older_than, raw_older_than=raw_older_than
+            )
             for each in unused:
                 print(f"{task}/{each.asset}/{each.name}: {each.why} ({size_text(each.size)})")
             freed += sum(each.size for each in unused) if dry_run else remove_unused(removal, unused)

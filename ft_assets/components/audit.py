@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 __all__ = ["AUDIT_CODE", "AUDIT_LOADS", "contract", "write_and_audit"]
 
 # What a contract says is part of what a stage does: another rule runs the audit again.
-AUDIT_CODE = ("ft_assets.data.contracts", "ft_assets.data.contract_runner", "ft_assets.data.cleaning")
+AUDIT_CODE = (
+    "ft_assets.data.contracts",
+    "ft_assets.data.contract_runner",
+    "ft_assets.data.cleaning",
+    "ft_assets.data.personal",
+)
 
 
 AUDIT_LOADS = ("ft_assets.data.contract_runner",)

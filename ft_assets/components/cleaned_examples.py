@@ -1,5 +1,6 @@
 """`cleaned_examples`: repaired, normalised, de-duplicated rows; refused ones are kept with a reason."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ft_assets.artifacts import Artifact
@@ -16,10 +17,11 @@ def stages(task: Task) -> list[Stage]:
         Stage(
             task=task,
             asset="cleaned_examples",
-            description="Texts with encoding, Unicode and white space repaired; exact duplicates merged; empty and "
-            "over-long ones refused with a reason.",
+            description="Texts with encoding, Unicode and white space repaired, HTML taken out, and personal data that "
+            "patterns can tell replaced by placeholders; exact duplicates merged; empty and over-long ones refused "
+            "with a reason.",
             kinds=frozenset({"polars", "parquet"}),
-            code=("ft_assets.data.examples", *AUDIT_CODE),
+            code=("ft_assets.data.examples", "ft_assets.data.markup", *AUDIT_CODE),
             config={
                 "conversations": generates(task.config.task_type),
                 "cleaning": task.config.cleaning.model_dump(mode="json"),
@@ -28,7 +30,15 @@ def stages(task: Task) -> list[Stage]:
             inputs=("raw_examples",),
             expectations=contract(task, "cleaned_examples"),
             loads=("ft_assets.data.cleaning", *AUDIT_LOADS),
-            libraries=("polars", "ftfy", "great-expectations", "pandas", "pyarrow"),
+            libraries=(
+                "polars",
+                "ftfy",
+                "phonenumbers",
+                "python-stdnum",
+                "great-expectations",
+                "pandas",
+                "pyarrow",
+            ),
             describe=_describe,
             build=_build,
         )
@@ -49,5 +59,13 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
     return {
         **metadata.counts(artifact),
         **metadata.lengths(artifact),
+        **_personal_data(artifact.summary.get("personal_data") or {}),
         "sample": metadata.sample(artifact),
     }
+
+
+def _personal_data(found: Mapping[str, int]) -> dict[str, Any]:
+    """How many placeholders of each kind there are: counts, never what was in their place."""
+    shown: dict[str, Any] = {"personal_data_replaced": sum(found.values())}
+    there = {kind: number for kind, number in found.items() if number}
+    return shown | ({"personal_data": metadata.share_table(there, "kind", "replaced")} if there else {})

@@ -53,12 +53,12 @@ def refused(summary: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def share_table(values: Mapping[str, int], name: str) -> dg.TableMetadataValue:
+def share_table(values: Mapping[str, int], name: str, counted: str = "rows") -> dg.TableMetadataValue:
     """A count and its share for each name, largest first."""
     total = sum(values.values()) or 1
     return rows_table(
         [
-            {name: str(key), "rows": int(n), "share": f"{n / total:.1%}"}
+            {name: str(key), counted: int(n), "share": f"{n / total:.1%}"}
             for key, n in sorted(values.items(), key=lambda item: -item[1])
         ]
     )

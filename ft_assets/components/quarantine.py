@@ -18,7 +18,8 @@ def stages(task: Task) -> list[Stage]:
             task=task,
             asset="quarantine",
             description="Rows that were refused at any stage, each with the stage, the rule and the reason. "
-            "Nothing is dropped: mend the source or the rule, and they flow again.",
+            "Nothing is dropped: mend the source or the rule, and they flow again. The text of rows that could not "
+            "be read stays in raw_examples.",
             kinds=frozenset({"parquet"}),
             code=("ft_assets.data.quarantine",),
             config={},
@@ -57,8 +58,7 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
                 {
                     "rule": row["rule"],
                     "reason": row["reason"],
-                    # Text that never got past raw is not shown, masked or not.
-                    "text": mask(row["text"]) if row["text"] and row["stage"] != "raw_examples" else "",
+                    "text": mask(row["text"]) if row["text"] else "",
                     "stage": row["stage"],
                     "example_id": row["example_id"],
                 }

@@ -1,6 +1,8 @@
 """`raw_examples`: the rows of all sources as they were read, each with an id and the place where it stood."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +49,7 @@ def stages(task: Task) -> list[Stage]:
             expectations=contract(task, "raw_examples"),
             loads=("ft_assets.data.readers", *AUDIT_LOADS),
             libraries=("polars", "great-expectations", "pandas", "pyarrow"),
-            describe=_describe,
+            describe=partial(_describe, config.policy.raw_retention_days),
             build=_build,
             watch=_watch(task),
             sources=lambda shared: _sources(task, shared),
@@ -102,7 +104,7 @@ def _build(step: Step) -> Built:
             do="run it again once they are complete; move files into the folder instead of writing them there",
         )
     step.context.log.info(f"{made.summary['rows_in']:,} rows read from {len(made.summary['files'])} file(s)")
-    return write_and_audit(step, made)
+    return write_and_audit(step, replace(made, summary={**made.summary, "personal_data": "raw"}))
 
 
 def _identities(
@@ -132,10 +134,12 @@ def _files(
     return found
 
 
-def _describe(artifact: Artifact) -> dict[str, Any]:
+def _describe(retention_days: float, artifact: Artifact) -> dict[str, Any]:
     summary = artifact.summary
     return {
         **metadata.counts(artifact),
+        "personal_data": f"raw: whatever the sources hold. Once a newer version is current, `gc` removes this one "
+        f"{retention_days:g} days after it was made",
         **_pictures(summary),
         "files": metadata.rows_table(
             [

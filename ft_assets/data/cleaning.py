@@ -1,17 +1,20 @@
 """The cleaned stage: texts repaired and normalised, unusable ones refused, exact duplicates merged.
 
 Of a conversation the answer and what stood before are texts, too. Order of the repairs: encoding (mojibake, by
-ftfy), control characters, Unicode form, white space. A row is refused by the first rule that it breaks:
-`empty_text`, `empty_answer`, `undecodable` (U+FFFD is left: something was lost before we got it), `too_short`,
-`too_long`. Not here: HTML, language, near duplicates, personal data; labels are compared as read (`labels`
-compares them once they are mapped).
+ftfy), HTML (`markup`), control characters, Unicode form, white space, personal data (`personal`). Refused rows are
+kept as repaired: nothing that is stored from here on holds personal data that was found. A row is refused by the
+first rule that it breaks: `empty_text`, `empty_answer`, `undecodable` (U+FFFD is left: something was lost before we
+got it), `too_short`, `too_long`. Not here: language, near duplicates; labels are compared as read (`labels` compares
+them once they are mapped).
 """
 
 from __future__ import annotations
 
 import json
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
@@ -28,6 +31,8 @@ from ft_assets.data.examples import (
     quarantine_rows,
     to_polars,
 )
+from ft_assets.data.markup import without_html
+from ft_assets.data.personal import pseudonyms, replace
 
 __all__ = [
     "EXACT_DUPLICATE",
@@ -62,12 +67,13 @@ def clean(table: pa.Table, config: CleaningConfig, *, conversations: bool = Fals
 
     Returns:
         `CLEANED_SCHEMA` rows. Of rows equal in text_key and raw label one is kept: the one with the smallest
-        (group or "", example_id). Beyond the common counts the summary has `repaired` (rows by kind of
-        repair), `lengths` (histogram and quartiles of characters, before and after) and
-        `texts_in_several_groups` (texts under at least two groups; they stay under the smallest one).
+        (group or "", example_id). Beyond the common counts the summary has `repaired` (texts by kind of
+        repair), `personal_data` (placeholders by kind, those of refused rows included), `lengths` (histogram and
+        quartiles of characters, before and after) and `texts_in_several_groups` (texts under at least two groups;
+        they stay under the smallest one).
     """
     raw = to_polars(table)
-    repaired, kinds = _repair(raw, config, conversations)
+    repaired, told = _repair(raw, config, conversations)
     judged = repaired.with_columns(_rule(config, conversations).alias("rule"))
     refused = judged.filter(pl.col("rule").is_not_null()).with_columns(
         _reason(config, conversations).alias("reason")
@@ -78,7 +84,8 @@ def clean(table: pa.Table, config: CleaningConfig, *, conversations: bool = Fals
     examples = from_polars(kept, CLEANED_SCHEMA)
     quarantine = quarantine_rows(refused, STAGE)
     summary = counts(raw.height, examples, quarantine, merged) | {
-        "repaired": kinds,
+        "repaired": told.repaired,
+        "personal_data": {kind: told.personal_data[kind] for kind in config.personal_data},
         "lengths": {
             "unit": "characters",
             "edges": LENGTH_EDGES,
@@ -125,43 +132,74 @@ def several_groups(frame: pl.DataFrame) -> int:
     return int((groups["group"] > 1).sum())
 
 
-def _repair(
-    frame: pl.DataFrame, config: CleaningConfig, conversations: bool
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The frame with repaired texts, and how many texts each kind of repair has changed."""
-    kinds: dict[str, int] = {}
+@dataclass
+class _Told:
+    """What the repairs have changed: texts by kind of repair, placeholders by kind of personal data."""
+
+    repaired: dict[str, int] = field(default_factory=dict)
+    personal_data: Counter[str] = field(default_factory=Counter)
+
+
+def _repair(frame: pl.DataFrame, config: CleaningConfig, conversations: bool) -> tuple[pl.DataFrame, _Told]:
+    """The frame with repaired texts, and what was changed."""
+    told = _Told()
+    groups = frame["group"]
+    if config.personal_data:
+        groups = _by_value(
+            groups, partial(pseudonyms, kinds=config.personal_data, regions=config.phone_regions)
+        )
     if not conversations:
-        return frame.with_columns(_repaired(frame["text"], config, kinds)), kinds
-    whole = [_repaired(frame[name], config, kinds, conversations=True) for name in ("text", "label")]
+        labels = _by_value(frame["label"], lambda values: _without_personal_data(values, config, _Told()))
+        return frame.with_columns(_repaired(frame["text"], config, told), labels, groups), told
+    whole = [_repaired(frame[name], config, told, conversations=True) for name in ("text", "label")]
     contexts = [json.loads(value) if value else [] for value in frame["context"]]
     contents = pl.Series(
         "content", [turn["content"] for turns in contexts for turn in turns], dtype=pl.String
     )
-    repaired = iter(_repaired(contents, config, kinds, conversations=True))
+    repaired = iter(_repaired(contents, config, told, conversations=True))
     before = [
         json.dumps([turn | {"content": next(repaired)} for turn in turns], ensure_ascii=False)
         if turns
         else None
         for turns in contexts
     ]
-    return frame.with_columns(*whole, pl.Series("context", before, dtype=pl.String)), kinds
+    return frame.with_columns(*whole, pl.Series("context", before, dtype=pl.String), groups), told
+
+
+def _by_value(column: pl.Series, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """The column with the function called once on its different values."""
+    values = column.drop_nulls().unique()
+    after = function(values)
+    changed = values != after
+    if not changed.any():
+        return column
+    return column.replace(values.filter(changed), after.filter(changed))
 
 
 def _repaired(
-    text: pl.Series, config: CleaningConfig, kinds: dict[str, int], *, conversations: bool = False
+    text: pl.Series, config: CleaningConfig, told: _Told, *, conversations: bool = False
 ) -> pl.Series:
-    """Repaired texts; what each kind of repair has changed is added to `kinds`."""
+    """Repaired texts; what each kind of repair has changed is added to `told`."""
 
     def step(name: str, after: pl.Series) -> pl.Series:
-        kinds[name] = kinds.get(name, 0) + int((text != after).sum() or 0)
+        told.repaired[name] = told.repaired.get(name, 0) + int((text != after).sum() or 0)
         return after
 
     if config.repair_encoding:
         text = step("encoding", _repair_encoding(text))
+    if config.strip_html if config.strip_html is not None else not conversations:
+        text = step("html", without_html(text))
     text = step("control_characters", text.str.replace_all(_CONTROLS, ""))
     not_ascii = text.str.len_bytes() != text.str.len_chars()
     text = step("unicode_form", _where(not_ascii, text, partial(unicodedata.normalize, config.unicode_form)))
-    return step("white_space", _white_space(text, config, conversations))
+    text = step("white_space", _white_space(text, config, conversations))
+    return step("personal_data", _without_personal_data(text, config, told))
+
+
+def _without_personal_data(text: pl.Series, config: CleaningConfig, told: _Told) -> pl.Series:
+    after, found = replace(text, config.personal_data, config.phone_regions)
+    told.personal_data.update(found)
+    return after
 
 
 def _white_space(text: pl.Series, config: CleaningConfig, conversations: bool) -> pl.Series:

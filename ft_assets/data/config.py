@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -20,12 +20,14 @@ __all__ = [
     "ColumnsConfig",
     "ContractsConfig",
     "LabelsConfig",
+    "PersonalKind",
     "SourceConfig",
     "SplitsConfig",
     "Threshold",
 ]
 
 FileFormat = Literal["csv", "tsv", "jsonl", "parquet"]
+PersonalKind = Literal["email", "phone", "card", "iban", "id", "ip", "key", "url"]
 
 
 def _as_text(value: Any) -> Any:
@@ -146,6 +148,9 @@ class ColumnsConfig(StrictModel):
     """What belongs together (author, thread, product) and may not be split apart; null: nothing does."""
 
 
+Region = Annotated[str, Field(pattern="^[A-Z]{2}$")]
+
+
 class CleaningConfig(StrictModel):
     """What is repaired in a text, and which texts are refused."""
 
@@ -157,6 +162,14 @@ class CleaningConfig(StrictModel):
     """Turn each run of white space, line ends included, into one space. None: where labels are chosen yes; where a
     model writes no, since code, lists and paragraphs live from it. Ends are stripped in any case (but not the
     indentation of what a model reads and writes)."""
+    strip_html: bool | None = None
+    """Take HTML out of texts that hold a tag. None: where labels are chosen yes; where a model writes no, since markup
+    may be what it is to read or to write."""
+    personal_data: list[PersonalKind] = Field(default_factory=lambda: list(get_args(PersonalKind)))
+    """Kinds of personal data and secrets that become placeholders (`<EMAIL>`): e-mail addresses, phone numbers, payment
+    cards, IBANs, national ids, IP addresses, keys and tokens, URLs with credentials. An empty list leaves all in."""
+    phone_regions: list[Region] = Field(default_factory=lambda: ["US", "GB", "DE", "FR", "ES", "IT", "NL"])
+    """Countries (ISO 3166, two letters) whose phone numbers are known without their country code; with it, all are."""
     min_chars: int = Field(default=1, ge=1)
     """Shortest text, in characters after cleaning."""
     max_chars: int = Field(default=20_000, ge=1)

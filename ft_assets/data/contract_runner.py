@@ -22,8 +22,10 @@ import pyarrow as pa
 from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: TID253
 
 from ft_assets.data.cleaning import read_texts, text_keys
+from ft_assets.data.config import CleaningConfig
 from ft_assets.data.contracts import CheckOutcome, Expectation
 from ft_assets.data.examples import StageTables, to_polars
+from ft_assets.data.personal import free_of
 
 __all__ = ["run"]
 
@@ -63,6 +65,9 @@ def _rows(
     narrow = frame.select(columns)
     if "text" in frame.columns:
         narrow = narrow.with_columns(_text_flags(frame))
+    for each in expected:
+        if each.cleaning is not None and {"context", "text", "label"} <= set(frame.columns):
+            narrow = narrow.with_columns(_impersonal(frame, each.cleaning))
     if "label" in frame.columns:
         label = frame["label"]
         narrow = narrow.with_columns((label.is_not_null() | label.is_null().all()).alias("answered"))
@@ -86,6 +91,21 @@ def _text_flags(frame: pl.DataFrame) -> list[pl.Series]:
         text.str.len_chars().cast(pl.Int64).alias("chars"),
         (~text.str.contains("\ufffd", literal=True)).alias("no_replacement"),
     ]
+
+
+def _impersonal(frame: pl.DataFrame, cleaning: CleaningConfig) -> pl.Series:
+    """Whether nothing that is read of a row holds personal data: looked for anew in what is to be published."""
+    turns = frame.select(
+        "example_id", pl.col("context").str.json_decode(pl.List(pl.Struct({"content": pl.String})))
+    )
+    contents = (
+        turns.drop_nulls().explode("context").select("example_id", pl.col("context").struct.field("content"))
+    )
+    read = [(frame["example_id"], frame["text"]), (frame["example_id"], frame["label"]), tuple(contents)]
+    ids = pl.concat([ids for ids, _ in read])
+    texts = pl.concat([texts.alias("text") for _, texts in read])
+    found = ids.filter(~free_of(texts, cleaning.personal_data, cleaning.phone_regions))
+    return (~frame["example_id"].is_in(found.implode())).alias("impersonal")
 
 
 def _overlap(

@@ -8,7 +8,7 @@ A critical expectation that fails keeps the stage from being published; a warnin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ft_assets.data.config import CleaningConfig, ContractsConfig
@@ -45,6 +45,7 @@ class Expectation:
         kwargs: Its arguments.
         frame: What it looks at: `rows` (one line an example, with flags), `counts` (one line of numbers about
             the stage) or `schema` (no lines; one column "name: type" for each column of the table).
+        cleaning: What the flag is computed by, where it depends on the task's settings.
     """
 
     stage: str
@@ -55,6 +56,7 @@ class Expectation:
     type: str
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     frame: Frame = "rows"
+    cleaning: CleaningConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,19 @@ class _Maker:
                 max_value=high,
             ),
             self._flag("text_decodable", "no_replacement", "no text holds a lost character (U+FFFD)"),
+            *self._impersonal(),
             self._flag(
                 "duplicates_merged", "first_of_text_and_label", "no text stands twice with the same label"
             ),
             self._quarantined("the reason of each, and set `cleaning:` in the task"),
         ]
+
+    def _impersonal(self) -> list[Expectation]:
+        kinds = self.cleaning.personal_data
+        if not kinds:
+            return []
+        description = f"no text, answer or label holds personal data of the kinds {', '.join(kinds)}"
+        return [replace(self._flag("no_personal_data", "impersonal", description), cleaning=self.cleaning)]
 
     def labeled(self) -> list[Expectation]:
         if self.labels is None:

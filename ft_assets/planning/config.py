@@ -1,4 +1,4 @@
-"""The policy of a task: when its model is trained again, and how old its assets may grow."""
+"""The policy of a task: when its model is trained again, how old its assets may grow, how long raw rows are kept."""
 
 import re
 from datetime import timedelta
@@ -37,6 +37,10 @@ class PolicyConfig(StrictModel):
     max_age_days: dict[AgedAsset, Days] = Field(default_factory=dict)
     """Days after which an asset that no run has made or confirmed is marked as too old, by asset: 0.01 (a quarter
     of an hour) to 36,500."""
+
+    raw_retention_days: float = Field(default=30, ge=0, le=36_500)
+    """Days that a version of `raw_examples` is kept once it is no longer current, counted from when it was made: raw
+    rows hold whatever personal data the sources hold. `gc` removes older ones, whatever was made from them."""
 
     def max_age(self, asset: str) -> timedelta | None:
         """How long ago an asset may have been made or confirmed; None: for ever."""

@@ -15,6 +15,8 @@ from ft_assets.lineage.graph import Build, builds
 
 __all__ = ["Unused", "find_unused", "remove_unused", "tasks_of"]
 
+RAW = "raw_examples"
+
 
 @dataclass(frozen=True)
 class Unused:
@@ -42,12 +44,14 @@ def find_unused(
     *,
     keep: int,
     older_than: datetime,
+    raw_older_than: datetime | None = None,
 ) -> list[Unused]:
     """What can go of a task.
 
     What stays: the current version of each asset, the newest `keep` versions of each, all that was made since
     `older_than`, and whatever any of these was made from. Retired checkpoints stay, too: each is the record of an
-    erasure.
+    erasure. Raw rows hold personal data: of these a version that is no longer current goes by its age alone, whatever
+    was made from it.
 
     Args:
         root: the store.
@@ -56,28 +60,31 @@ def find_unused(
         made_by: the build key that each of these was recorded with.
         keep: versions of each asset.
         older_than: what failed its checks, what is damaged and what is not among the newest goes only if it is older.
+        raw_older_than: what is older of the raw rows goes; None: they are kept as all else is.
     """
     known = builds(root, task)
     needed = _needed(known, current, made_by, keep, older_than)
+    kept_too_long = _kept_too_long(root / task / RAW, known, current, raw_older_than)
     found = []
     for folder in folders(root / task):
         asset = folder.name
+        limit = max(older_than, raw_older_than) if asset == RAW and raw_older_than else older_than
         there = {path.name: path for path in folders(folder) if path.name not in RESERVED}
         entries = list(_entries(folder))
         for version, path in there.items():
+            if asset == RAW and version in kept_too_long:
+                found.append(Unused(task, asset, version, "raw rows, kept long enough", _size(path, entries)))
+                continue
             unknown = not any(build.asset == asset and build.data_version == version for build in known)
             if unknown and (current.get(asset) == version or _written(path) >= older_than):
                 continue  # nothing says when it was made, or what from
             if (asset, version) not in needed:
-                size = size_of(path) + sum(
-                    entry.stat().st_size for entry, named in entries if named == version
-                )
-                found.append(Unused(task, asset, version, "nothing needs it", size))
+                found.append(Unused(task, asset, version, "nothing needs it", _size(path, entries)))
         for kind, why in (("refused", "failed its checks long ago"), ("damaged", "damaged long ago")):
             found += [
                 Unused(task, asset, f"{kind}/{path.name}", why, size_of(path))
                 for path in folders(folder / kind)
-                if _written(path) < older_than
+                if _written(path) < limit
             ]
         found += [
             Unused(task, asset, f"index/{entry.stem}", "its artifact is gone", entry.stat().st_size)
@@ -85,6 +92,24 @@ def find_unused(
             if named not in there
         ]
     return found
+
+
+def _kept_too_long(
+    folder: Path, known: Sequence[Build], current: Mapping[str, str], older_than: datetime | None
+) -> set[str]:
+    """Versions of the raw rows that are not current and were last made before this."""
+    if older_than is None:
+        return set()
+    made = {path.name: _written(path) for path in folders(folder) if path.name not in RESERVED}
+    made |= {
+        build.data_version: _time(build.created) for build in known if build.asset == RAW
+    }  # oldest first
+    return {version for version, at in made.items() if at < older_than and version != current.get(RAW)}
+
+
+def _size(path: Path, entries: Sequence[tuple[Path, str]]) -> int:
+    """Bytes of a version and its index entries."""
+    return size_of(path) + sum(entry.stat().st_size for entry, version in entries if version == path.name)
 
 
 def remove_unused(removal: Removal, unused: Iterable[Unused]) -> int:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ft_assets.data.cleaning import _looks_broken, clean, text_keys
 from ft_assets.data.config import CleaningConfig
 from ft_assets.data.examples import CLEANED_SCHEMA, MERGED_SCHEMA, QUARANTINE_SCHEMA, RAW_SCHEMA
+from ft_assets.data.markup import without_html
 from ft_assets_tests.data.helpers import answers, conversation_table, planted_tickets, raw_table, rows, turns
 
 DEFAULT = CleaningConfig()
@@ -69,8 +70,15 @@ def test_the_compatibility_form_is_a_choice():
 
 
 def test_repairs_are_counted_by_kind():
-    repaired = cleaned("cafÃ©", "a\x00b", "e\u0301", "a  b", "fine").summary["repaired"]
-    assert repaired == {"encoding": 1, "control_characters": 1, "unicode_form": 1, "white_space": 1}
+    texts = ("cafÃ©", "<p>a</p>", "a\x00b", "e\u0301", "a  b", "a@b.org", "fine")
+    assert cleaned(*texts).summary["repaired"] == {
+        "encoding": 1,
+        "html": 1,
+        "control_characters": 1,
+        "unicode_form": 1,
+        "white_space": 2,  # where the tag of a paragraph was, a line ends
+        "personal_data": 1,
+    }
 
 
 MOJIBAKE = st.text().map(lambda text: text.encode().decode("latin-1"))
@@ -226,9 +234,8 @@ def test_answers_and_earlier_turns_are_repaired_as_texts_are():
     repaired = "café café\nrest"
     assert (row["text"], row["label"]) == (repaired, repaired)
     assert json.loads(row["context"]) == turns(repaired, repaired)
-    assert tables.summary["repaired"] == dict.fromkeys(
-        ("encoding", "control_characters", "unicode_form", "white_space"), 4
-    )
+    kinds = ("encoding", "control_characters", "unicode_form", "white_space")
+    assert tables.summary["repaired"] == dict.fromkeys(kinds, 4) | {"personal_data": 0}
 
 
 def test_the_label_of_a_classification_stays_as_it_was_read():
@@ -284,3 +291,82 @@ def test_prompts_with_another_context_are_other_texts():
 def test_plain_texts_that_are_equal_are_merged():
     tables = conversations({"text": "same"}, {"text": "Same"})
     assert rows(tables, "example_id") == [("e000",)]
+
+
+PERSONAL = "write to jane@example.org or call 030 1234567"
+REPLACED = "write to <EMAIL> or call <PHONE>"
+
+
+def test_personal_data_becomes_placeholders_in_text_context_and_answer():
+    tables = conversations({"text": PERSONAL, "label": PERSONAL, "context": turns("hello", PERSONAL)})
+    (row,) = tables.examples.to_pylist()
+    assert (row["text"], row["label"]) == (REPLACED, REPLACED)
+    assert json.loads(row["context"]) == turns("hello", REPLACED)
+    assert "jane" not in row["text_key"]
+    assert tables.summary["personal_data"] == dict.fromkeys(DEFAULT.personal_data, 0) | {
+        "email": 3,
+        "phone": 3,
+    }
+
+
+def test_personal_data_is_found_in_repaired_text():
+    hidden = "a\u200b@example.org, 4111\u200b 1111 1111 1111, <b>jane</b>@example.org"
+    assert rows(cleaned(hidden), "text") == [("<EMAIL>, <CARD>, <EMAIL>",)]
+
+
+def test_refused_rows_are_kept_with_placeholders():
+    (row,) = cleaned(f"{PERSONAL} \ufffd").quarantine.to_pylist()
+    assert (row["rule"], row["text"]) == ("undecodable", f"{REPLACED} \ufffd")
+
+
+def test_texts_that_differ_in_personal_data_alone_are_duplicates():
+    assert rows(cleaned("I am a@b.org", "I am c@d.org"), "text") == [("I am <EMAIL>",)]
+
+
+def test_lengths_are_judged_with_the_placeholders():
+    assert refused(cleaned("a@b.de", max_chars=6)) == [("e000", "too_long")]
+
+
+def test_groups_and_labels_that_hold_personal_data_do_not_show_it():
+    found = clean(raw_table(("a", "x@y.org", "p@q.org"), ("b", "pos", "thread 1")), DEFAULT)
+    first, second = rows(found, "label", "group")
+    assert first[0] == "<EMAIL>" and "@" not in first[1]
+    assert second == ("pos", "thread 1")
+
+
+def test_kinds_of_personal_data_are_a_choice():
+    text = "a@b.org at 192.0.2.1"
+    assert rows(cleaned(text, personal_data=["ip"]), "text") == [("a@b.org at <IP>",)]
+    off = cleaned(text, personal_data=[])
+    assert rows(off, "text") == [(text,)] and off.summary["personal_data"] == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("<p>One<br>two</p><p class='x > y'>three &amp; four</p>", "One two three & four"),
+        ("a <b>bold</b> <a href=\"https://x.org/?a=1>2\">link</a>", "a bold link"),
+        ("x<!-- not\nseen -->y <SCRIPT>if (a < b) alert('<p>')</SCRIPT > z<style>p{}</style>", "x y z"),
+        ("no tag: a < b and c > d &amp; <user> <EMAIL> <3", "no tag: a < b and c > d &amp; <user> <EMAIL> <3"),
+        ("<b@example.org> wrote", "<<EMAIL>> wrote"),
+        ("a <br/>b &lt;i&gt; &#8203;e&#x301;", "a b <i> é"),
+        ("<p", "<p"),
+    ],
+)  # fmt: skip
+def test_html_is_taken_out_where_there_is_a_tag(text, plain):
+    assert rows(cleaned(text), "text") == [(plain,)]
+
+
+def test_html_stays_where_a_model_writes_unless_the_task_says_otherwise():
+    page = "<p>Hello</p>"
+    assert rows(conversations({"text": page, "label": page}), "text", "label") == [(page, page)]
+    assert rows(conversations({"text": page, "label": page}, strip_html=True), "text", "label") == [
+        ("Hello",) * 2
+    ]
+    assert rows(cleaned(page, strip_html=False), "text") == [(page,)]
+
+
+@pytest.mark.parametrize("part", ["<", "<p ", "<!--", "<script>", '<a b="', "&#", "<p>&lt;"])
+def test_hostile_markup_comes_to_an_end(part):
+    text = ("<p>" + part * 1_000_000)[:1_000_000]  # squared, this length would take hours
+    assert len(without_html(pl.Series([text]))) == 1

@@ -170,7 +170,7 @@ def test_a_missing_column_fails_the_schema_and_all_that_needs_it():
         tables.examples.drop_columns(["text"]), tables.quarantine, tables.merged, tables.summary
     )
     found = failures("cleaned_examples", made | {"cleaned_examples": without})
-    assert set(found) == {"schema", "text_present", "text_length", "text_decodable"}
+    assert set(found) == {"schema", "text_present", "text_length", "text_decodable", "no_personal_data"}
     assert "missing" in found["text_length"].advice
     assert "text_key: string" in found["schema"].advice
 
@@ -363,3 +363,33 @@ def test_a_prompt_with_another_context_is_not_shared():
     contexts = ['[{"role": "user", "content": "x"}]', *test.examples["context"].to_pylist()[1:]]
     made["test_split"] = replaced(test, text=texts, context=contexts)
     assert failures("train_split", made, None) == {}
+
+
+def test_personal_data_that_cleaning_would_leave_is_found_and_not_told():
+    made = stages(examples())
+    texts = made["cleaned_examples"].examples["text"].to_pylist()
+    spoilt = replaced(made["cleaned_examples"], text=["ask jane@example.org", *texts[1:]])
+    (outcome,) = failures("cleaned_examples", {"cleaned_examples": spoilt}).values()
+    assert (outcome.name, outcome.severity, outcome.unexpected) == ("no_personal_data", "critical", 1)
+    assert outcome.example_ids == [spoilt.examples["example_id"][0].as_py()]
+    assert "jane" not in str(outcome.as_dict())
+    off = CleaningConfig(personal_data=["ip"])
+    assert failures("cleaned_examples", {"cleaned_examples": spoilt}, cleaning=off) == {}
+
+
+@pytest.mark.parametrize("place", ["text", "label", "context"])
+def test_personal_data_is_looked_for_in_all_that_is_read_of_a_conversation(place):
+    before = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi", "name": "x"}]
+    table = conversation_table(
+        {"text": "hello", "label": "yes", "context": before}, {"text": "bye", "label": None}
+    )
+    tables = clean(table, CleaningConfig(), conversations=True)
+    assert failures("cleaned_examples", {"cleaned_examples": tables}, labels=None) == {}
+    kept = tables.examples[place].to_pylist()
+    first = kept.index(next(value for value in kept if value))
+    kept[first] = kept[first].replace("hi", "a@b.org").replace("yes", "a@b.org").replace("hello", "a@b.org")
+    assert "a@b.org" in kept[first]
+    spoilt = replaced(tables, **{place: kept})
+    assert list(failures("cleaned_examples", {"cleaned_examples": spoilt}, labels=None)) == [
+        "no_personal_data"
+    ]

@@ -1,5 +1,6 @@
 """The planted data set through the whole layer: every row comes to the end that was planned for it."""
 
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -90,3 +91,20 @@ def test_the_files_are_what_the_generator_writes(tmp_path):
     subprocess.run([sys.executable, PLANTED / "generate.py", tmp_path], check=True)
     for name in ("tickets.csv", "tickets.jsonl", "ratings.tsv", "answers.json"):
         assert (tmp_path / name).read_bytes() == (PLANTED / name).read_bytes()
+
+
+def test_planted_personal_data_becomes_the_placeholder_of_its_kind_and_what_looks_like_it_stays():
+    raw, kinds = planted_tickets().examples, {"token": "key"}
+    texts = dict(zip(raw["example_id"].to_pylist(), raw["text"].to_pylist(), strict=True))
+    place = {(row["file"], row["row"]): row["example_id"] for row in raw.to_pylist()}
+    cleaned = clean(raw, CleaningConfig())
+    after = {row["example_id"]: row["text"] for row in cleaned.examples.to_pylist()}
+    planted = {place[row["file"], row["row"]]: row for row in tickets() if "contains" in row}
+    for each, row in planted.items():
+        kind = kinds.get(row["contains"], row["contains"])
+        placeholders = re.findall("<[A-Z]+>", after[each])
+        assert placeholders == ([f"<{kind.upper()}>"] if row["kind"] == "personal" else []), row
+    unchanged = [each for each, row in planted.items() if row["kind"] == "no_personal"]
+    assert [after[each] for each in unchanged] == [texts[each] for each in unchanged]
+    found = {kind: number for kind, number in cleaned.summary["personal_data"].items() if number}
+    assert found == dict.fromkeys(("email", "phone", "card", "iban", "ip", "key", "url", "id"), 1)

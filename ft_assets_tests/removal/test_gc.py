@@ -257,3 +257,52 @@ def test_staging_that_is_in_use_is_not_counted_as_freed(project_data: Path) -> N
         (left / "notes.txt").write_text("left behind")
         assert removal.tidy() == len("left behind")
         assert path.is_file() and not left.exists()
+
+
+def test_raw_rows_that_are_not_current_go_after_their_retention_whatever_was_made_from_them(
+    project_data: Path,
+) -> None:
+    for number, days in enumerate((100, 40, 10, 5)):
+        put(f"r{number}", asset="raw_examples", days_ago=days)
+    put("c1", asset="cleaned_examples", inputs={"raw_examples": "r1"}, days_ago=40)
+    now = datetime.now(UTC)
+
+    def gone(current: str, days: float) -> set[str]:
+        found = find_unused(
+            store_dir(), "task", {"raw_examples": current, "cleaned_examples": "c1"}, {},
+            keep=5, older_than=now - timedelta(days=90), raw_older_than=now - timedelta(days=days),
+        )  # fmt: skip
+        return {f"{each.asset}/{each.name}" for each in found}
+
+    assert gone("r3", 30) == {"raw_examples/r0", "raw_examples/r1"}
+    assert gone("r0", 30) == {"raw_examples/r1"}
+    assert gone("r3", 0) == {"raw_examples/r0", "raw_examples/r1", "raw_examples/r2"}
+    assert gone("r3", 200) == set()
+
+
+def test_refused_raw_rows_are_kept_no_longer(project_data: Path) -> None:
+    put("r0", asset="raw_examples")
+    put("c0", asset="cleaned_examples")
+    for asset in ("raw_examples", "cleaned_examples"):
+        place = store_dir() / "task" / asset / "refused" / "old"
+        place.mkdir(parents=True)
+        os.utime(place, (time.time() - 10 * 86_400,) * 2)
+    current, now = {"raw_examples": "r0", "cleaned_examples": "c0"}, datetime.now(UTC)
+    found = find_unused(
+        store_dir(), "task", current, {},
+        keep=2, older_than=now - timedelta(days=30), raw_older_than=now - timedelta(days=7),
+    )  # fmt: skip
+    assert [(each.asset, each.name) for each in found] == [("raw_examples", "refused/old")]
+
+
+def test_the_retention_of_raw_rows_is_the_tasks(
+    instance: dg.DagsterInstance, made: Task, incoming: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = current(instance)["raw_examples"]
+    now = change(instance, made, incoming)
+    assert collect_garbage(instance, raw_days={"tickets": 1}) == 0
+    assert collect_garbage(instance, raw_days={"tickets": 0}) > 0
+    assert versions("raw_examples") == {now["raw_examples"]} and first != now["raw_examples"]
+    assert "raw rows, kept long enough" in capsys.readouterr().out
+    assert versions("cleaned_examples")  # what was made from them stays
+    assert materialize(instance, made, *ASSETS[:7]).success
