@@ -28,11 +28,15 @@ from ft_assets.data.formats import (
     Record,
     Refusal,
     Wanted,
+    arrow,
+    compression,
     delimited,
     function,
+    json_array,
     jsonl,
     parquet,
     sniff,
+    text,
 )
 from ft_assets.data.forms import Form, Unusable, columns_by_field, recognised
 from ft_assets.data.layouts import Layout, load_layout
@@ -49,6 +53,9 @@ _READERS = {
     "tsv": delimited.read_tsv,
     "jsonl": jsonl.read,
     "parquet": parquet.read,
+    "json": json_array.read,
+    "arrow": arrow.read,
+    "text": text.read,
 }
 _CHUNK_ROWS = 10_000
 
@@ -122,8 +129,9 @@ def read_source(
 def _read_file(file: ResolvedFile, source: SourceConfig, reader: _Source) -> StageTables:
     try:
         kind = sniff.file_format(file.name, source)
-        sniff.check(file.path, file.name, kind, source.encoding)
-        return reader.table(file.name, _READERS[kind](file.path, file.name, source, reader.wanted))
+        with compression.unpacked(file.path, file.name, source) as path:
+            sniff.check(path, file.name, kind, source.encoding)
+            return reader.table(file.name, _READERS[kind](path, file.name, source, reader.wanted))
     except UserError as error:
         # Files of several sources may have the same name.
         raise UserError(error.what, where=f"{error.where} (at {file.path})", do=error.do) from error.__cause__

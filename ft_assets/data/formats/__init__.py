@@ -15,6 +15,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any, NamedTuple
 
+from ft_assets.data.config import SourceConfig
 from ft_assets.errors import UserError
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "Refusal",
     "Wanted",
     "chosen",
+    "decoded_limit",
+    "decodes_to_more",
     "find_columns",
     "flat",
     "from_mappings",
@@ -40,8 +43,25 @@ UNDECODABLE = "undecodable"
 # are some 5,000 pages.
 MAX_RECORD_CHARS = 16 * 2**20
 
+# Prose is compressed to a fifth or a tenth.
+_MAX_RATIO = 100
+
 # Rows that are looked at for the names of their fields, where each row may have others.
 _LOOKED_AT = 100
+
+
+def decoded_limit(source: SourceConfig, size: int) -> int:
+    """Bytes that a file of this size may decode to."""
+    return max(source.max_decoded_mib * 2**20, _MAX_RATIO * size)
+
+
+def decodes_to_more(limit: int, where: str) -> UserError:
+    """The error of a file that decodes to more than its limit."""
+    return UserError(
+        f"the file decodes to more than {limit} bytes, {_MAX_RATIO} times its size and more",
+        where=where,
+        do="check where it comes from; if it is meant to be that large, raise `max_decoded_mib:` in sources",
+    )
 
 
 class Column(str):
