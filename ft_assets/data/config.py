@@ -258,6 +258,9 @@ class ContractsConfig(StrictModel):
 
     max_quarantined: float = Field(default=0.1, ge=0, le=1)
     """Share of a stage's rows that may be refused before a warning is given."""
+    unreadable_files: Literal["warning", "critical"] = "warning"
+    """What a file is that could not be read, while others could: warning, it is refused on its own; critical, nothing
+    is published until it is mended or taken away."""
     max_label_deviation: float = Field(default=0.15, ge=0, le=1)
     """Largest difference between a label's share in a split and in all rows before a warning is given.
     The hash is blind to the label: of 300 salts on the sample (300 clusters of twelve rows) 10 % put a split

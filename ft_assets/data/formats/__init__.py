@@ -22,6 +22,7 @@ __all__ = [
     "MALFORMED",
     "MAX_RECORD_CHARS",
     "UNDECODABLE",
+    "UNREADABLE_FILE",
     "Column",
     "Json",
     "Record",
@@ -38,6 +39,7 @@ __all__ = [
 
 MALFORMED = "malformed_row"
 UNDECODABLE = "undecodable"
+UNREADABLE_FILE = "unreadable_file"
 
 # A longer line, field or value is refused unread: no text of that length is one example. 16 Mi characters
 # are some 5,000 pages.
@@ -102,9 +104,10 @@ class Record(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A row that could not be read. `raw` is what stood there; `reason` says what and where, without text."""
+    """A row that could not be read. `raw` is what stood there; `reason` says what and where, without text.
+    A file that could not be read as a whole has no row."""
 
-    row: int
+    row: int | None
     rule: str
     reason: str
     raw: bytes

@@ -19,7 +19,12 @@ from ft_assets.data.formats import decoded_limit, decodes_to_more
 from ft_assets.disk import is_out_of_room
 from ft_assets.errors import UserError
 
-__all__ = ["unpacked", "without_ending"]
+__all__ = ["NoRoom", "unpacked", "without_ending"]
+
+
+class NoRoom(UserError):
+    """The disk is full: nothing is wrong with the file."""
+
 
 Packing = Literal["gzip", "zstd"]
 
@@ -41,8 +46,9 @@ def unpacked(path: Path, name: str, source: SourceConfig) -> Iterator[Path]:
     Where the source says the format, first bytes alone decide; else the ending has to agree with them.
 
     Raises:
-        UserError: Ending and content disagree, the file is cut off or damaged, it decodes to more than the source
-            allows, or there is no room for the temporary file.
+        UserError: Ending and content disagree, the file is cut off or damaged, or it decodes to more than the source
+            allows.
+        NoRoom: There is no room for the temporary file.
     """
     said = _ENDINGS.get(PurePosixPath(name).suffix.lower())
     found = _packing(path)
@@ -79,7 +85,7 @@ def _unpack(path: Path, packing: Packing, plain: IO[bytes], name: str, limit: in
             except OSError as error:
                 if not is_out_of_room(error):
                     raise
-                raise UserError(
+                raise NoRoom(
                     "no room left to unpack it",
                     where=f"{name}, into {tempfile.gettempdir()}",
                     do="make room there, or let TMPDIR name a larger disk",

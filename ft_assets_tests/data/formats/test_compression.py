@@ -1,5 +1,6 @@
 """Every format in gzip and zstd; what is cut off, damaged or decodes to very much is refused before a row is read."""
 
+import errno
 import gzip
 import io
 import json
@@ -11,7 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ft_assets.data.config import ColumnsConfig, SourceConfig
+from ft_assets.data.readers import raw_examples
 from ft_assets.errors import UserError
+from ft_assets.sources import ResolvedFile
 from ft_assets_tests.data.helpers import read, rows
 
 CSV = b"text,label\na,x\nb,y\n"
@@ -141,6 +145,18 @@ def test_two_megabytes_that_decode_to_twenty_gigabytes_are_refused(tmp_path):
     assert path.stat().st_size < 2_600_000
     with pytest.raises(UserError, match="decodes to more than 268435456 bytes"):
         read(path)
+
+
+def test_a_full_disk_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", Full)
+    names = {"a.csv": CSV, "b.csv.gz": packed(CSV, ".gz")}
+    files = [ResolvedFile(write(tmp_path, content, name), name) for name, content in names.items()]
+    with pytest.raises(UserError, match="no room left to unpack it"):
+        raw_examples([(SourceConfig(path="*"), files)], ColumnsConfig())
 
 
 def test_nothing_unpacked_is_left_behind(tmp_path, monkeypatch):
