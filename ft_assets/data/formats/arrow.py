@@ -24,7 +24,7 @@ from ft_assets.data.formats import (
     find_columns,
     from_mappings,
 )
-from ft_assets.data.formats.cells import BATCH_ROWS, Budget, is_text, rows_of
+from ft_assets.data.formats.cells import BATCH_ROWS, Budget, rows_of
 from ft_assets.errors import UserError
 
 __all__ = ["read"]
@@ -101,7 +101,7 @@ def _rows(
     for batch in batches:
         columns = [_safe(batch.column(name)) for name in there]
         for first in range(0, batch.num_rows, BATCH_ROWS):
-            part = [_narrow(column.slice(first, BATCH_ROWS)) for column in columns]
+            part = [column.slice(first, BATCH_ROWS) for column in columns]
             yield from rows_of(pa.RecordBatch.from_arrays(part, there), there, budget)
 
 
@@ -120,14 +120,6 @@ def _safe(column: pa.Array) -> pa.Array:
         column = column.view(_AS_BYTES[kind])
     column.validate(full=True)
     return column
-
-
-def _narrow(column: pa.Array) -> pa.Array:
-    """A part of a column with those values of its dictionary that it needs."""
-    if not pa.types.is_dictionary(column.type) or not is_text(column.type.value_type):
-        return column
-    indices = column.indices.dictionary_encode()
-    return pa.DictionaryArray.from_arrays(indices.indices, column.dictionary.take(indices.dictionary))
 
 
 def _stated(message: pa.ipc.Message) -> int:

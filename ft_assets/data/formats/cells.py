@@ -87,8 +87,10 @@ def _cells(column: pa.Array, name: str) -> Sequence[Any]:
         return _Nested(column, name)
     if not pa.types.is_dictionary(column.type):
         return _texts(column)
-    values = _texts(column.dictionary)
-    return [None if index is None else values[index] for index in column.indices.to_pylist()]
+    # Only what this part needs: the dictionary may be that of the whole file.
+    needed = column.indices.dictionary_encode()
+    values = _texts(column.dictionary.take(needed.dictionary))
+    return [None if index is None else values[index] for index in needed.indices.to_pylist()]
 
 
 def _texts(values: pa.Array) -> list[Any]:
