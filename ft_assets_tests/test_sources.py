@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -55,6 +56,29 @@ def test_files_and_patterns(data: Path, cache: Path, source: str, expected: list
 def test_a_found_file_is_where_it_says(data: Path, cache: Path) -> None:
     (found,) = resolve("in/deep/*", cache=cache, base=data)
     assert found.path.read_text() == "in/deep/c.csv"
+
+
+def test_a_file_that_several_links_lead_to_is_given_once(data: Path, cache: Path) -> None:
+    (data / "in" / "loop").symlink_to(".")
+    (data / "in" / "deep" / "again.csv").symlink_to("../a.csv")
+    assert names("in/**/*.csv", data, cache) == ["a.csv", "b.csv", "deep/c.csv", "x[1].csv"]
+
+
+def test_a_link_that_leads_elsewhere_is_followed(data: Path, cache: Path) -> None:
+    (data / "other.csv").write_text("other")
+    (data / "in" / "link.csv").symlink_to("../other.csv")
+    (found,) = resolve("in/l*.csv", cache=cache, base=data)
+    assert (found.name, found.path.read_text()) == ("link.csv", "other")
+
+
+def test_line_ends_and_stray_bytes_in_a_name_are_shown_escaped(data: Path, cache: Path) -> None:
+    for name in (b"one\ntwo.md", b"bad\xff.md"):
+        (data / "in" / os.fsdecode(name)).write_bytes(name)
+    found = resolve("in/*.md", cache=cache, base=data)
+    assert [(file.name, file.path.read_bytes()) for file in found] == [
+        (r"bad\udcff.md", b"bad\xff.md"),
+        (r"one\ntwo.md", b"one\ntwo.md"),
+    ]
 
 
 def test_a_misspelt_file_names_the_nearest(data: Path, cache: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import huggingface_hub.constants
 import pytest
 
+from ft_assets.data.config import ColumnsConfig, SourceConfig
+from ft_assets.data.readers import raw_examples
 from ft_assets.errors import UserError
 from ft_assets.sources import resolve, resolve_model
 from ft_assets_tests.web import Web, serve
@@ -183,6 +186,16 @@ def test_a_folder_of_a_data_set(hub: Web, tmp_path: Path) -> None:
     put(hub, "datasets/org/reviews", {"data/train.csv": b"a,b", "data/test.csv": b"c", "README.md": b""})
     found = resolve("hf://datasets/org/reviews@main/data", cache=tmp_path, base=tmp_path)
     assert [file.name for file in found] == ["test.csv", "train.csv"]
+
+
+def test_rows_of_a_data_set_by_revision(hub: Web, tmp_path: Path) -> None:
+    rows = b"text,label\na,x\n"
+    parts = {"data/1.csv.gz": gzip.compress(rows), "data/2.jsonl": b'{"text": "b", "label": "y"}'}
+    put(hub, "datasets/org/reviews", parts | {"README.md": b"no rows"}, revision="v1.0")
+    source = SourceConfig(path="hf://datasets/org/reviews@v1.0/data")
+    made = raw_examples([(source, resolve(str(source.path), cache=tmp_path, base=tmp_path))], ColumnsConfig())
+    assert made.examples["text"].to_pylist() == ["a", "b"]
+    assert made.examples["file"].to_pylist() == ["1.csv.gz", "2.jsonl"]
 
 
 def test_a_path_that_the_repository_does_not_have(hub: Web, tmp_path: Path) -> None:

@@ -148,11 +148,26 @@ def _describe(retention_days: float, artifact: Artifact) -> dict[str, Any]:
                 for file in summary["files"]
             ]
         ),
+        **_unreadable(summary),
         **({"forms": metadata.rows_table(summary["forms"])} if summary.get("forms") else {}),
         "lineage": metadata.lineage_link(artifact),
         "groups": summary["groups"],
         "without_group": summary["without_group"],
         "without_label": summary["without_label"],
+    }
+
+
+def _unreadable(summary: Mapping[str, Any]) -> dict[str, Any]:
+    refused = [file for file in summary["files"] if file.get("unreadable")]
+    if not refused:
+        return {}
+    return {
+        "unreadable_files": metadata.rows_table(
+            [
+                {"source": file["source"], "file": file["file"], "reason": file["unreadable"]}
+                for file in refused
+            ]
+        )
     }
 
 

@@ -26,7 +26,7 @@ __all__ = [
     "Threshold",
 ]
 
-FileFormat = Literal["csv", "tsv", "jsonl", "parquet"]
+FileFormat = Literal["csv", "tsv", "jsonl", "parquet", "json", "arrow", "text"]
 PersonalKind = Literal["email", "phone", "card", "iban", "id", "ip", "key", "url"]
 
 
@@ -50,11 +50,17 @@ class SourceConfig(StrictModel):
     function: str | None = None
     """`module:function`: a function without arguments that yields one mapping a row."""
     format: FileFormat | None = None
-    """csv, tsv, jsonl or parquet; from the file's ending when not given."""
+    """csv, tsv, jsonl, json (one array of objects), parquet, arrow or text; from the file's ending when not given.
+    `.gz` and `.zst` may follow the ending."""
     encoding: str = "utf-8"
-    """Text encoding of csv, tsv and jsonl files (a Python codec name)."""
+    """Text encoding of csv, tsv, jsonl, json and text files (a Python codec name)."""
     columns: list[str] | None = None
     """Column names of a csv or tsv file that has no header line; the first line is a row then."""
+    whole_file: bool = False
+    """Of text files: the file is one row; else each line is one."""
+    max_decoded_mib: int = Field(default=256, ge=1)
+    """MiB that a file may decode to (what it holds unpacked); more is refused where it is also more than 100 times
+    the file, which is ten times what prose compresses to."""
     delimiter: str | None = None
     """Field separator of csv and tsv files, one character; comma for csv and tab for tsv when not given."""
     quoting: Literal["double", "none"] | None = None
@@ -265,6 +271,9 @@ class ContractsConfig(StrictModel):
 
     max_quarantined: float = Field(default=0.1, ge=0, le=1)
     """Share of a stage's rows that may be refused before a warning is given."""
+    unreadable_files: Literal["warning", "critical"] = "warning"
+    """What a file is that could not be read, while others could: warning, it is refused on its own; critical, nothing
+    is published until it is mended or taken away."""
     max_label_deviation: float = Field(default=0.15, ge=0, le=1)
     """Largest difference between a label's share in a split and in all rows before a warning is given.
     The hash is blind to the label: of 300 salts on the sample (300 clusters of twelve rows) 10 % put a split

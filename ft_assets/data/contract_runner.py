@@ -46,6 +46,7 @@ def run(
         "rows": lambda: _rows(expected, tables, splits),
         "counts": lambda: _counts(tables, splits),
         "schema": lambda: _schema(tables),
+        "files": lambda: _files(tables),
     }
     outcomes: dict[str, CheckOutcome] = {}
     for name, frame in frames.items():
@@ -157,6 +158,17 @@ def _schema(tables: StageTables) -> pd.DataFrame:
     return pd.DataFrame(columns=[f"{field.name}: {field.type}" for field in tables.examples.schema])
 
 
+def _files(tables: StageTables) -> pd.DataFrame:
+    files = tables.summary.get("files", [])
+    columns = {
+        "example_id": pa.array(
+            [file["file"] for file in files], pa.string()
+        ),  # as the result format names it
+        "readable": pa.array(["unreadable" not in file for file in files], pa.bool_()),
+    }
+    return _to_pandas(pa.table(columns))
+
+
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
     return table.to_pandas(types_mapper=pd.ArrowDtype)
 
@@ -233,4 +245,5 @@ def _found(expected: Expectation, values: Mapping[str, Any], checked: int, unexp
         return f"found {values['observed_value']}"
     if expected.frame == "counts":
         return "the numbers differ" if "column_A" in expected.kwargs else "above the limit"
-    return f"{unexpected} of {checked} rows"
+    what = f"files ({', '.join(map(repr, _ids(values)))})" if expected.frame == "files" else "rows"
+    return f"{unexpected} of {checked} {what}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["STAGES", "CheckOutcome", "Expectation", "Severity", "expectations", "run"]
 
 Severity = Literal["critical", "warning"]
-Frame = Literal["rows", "counts", "schema"]
+Frame = Literal["rows", "counts", "schema", "files"]
 
 STAGES = (
     "raw_examples",
@@ -44,7 +44,8 @@ class Expectation:
         type: Class in `great_expectations.expectations`.
         kwargs: Its arguments.
         frame: What it looks at: `rows` (one line an example, with flags), `counts` (one line of numbers about
-            the stage) or `schema` (no lines; one column "name: type" for each column of the table).
+            the stage), `schema` (no lines; one column "name: type" for each column of the table) or `files` (one
+            line a source file).
         cleaning: What the flag is computed by, where it depends on the task's settings.
     """
 
@@ -143,7 +144,21 @@ class _Maker:
     cleaning: CleaningConfig
 
     def raw(self) -> list[Expectation]:
-        return [*self._common("check the sources"), self._quarantined("the file, line and reason of each")]
+        return [
+            *self._common("check the sources"),
+            self._rule(
+                "files_readable",
+                "every file could be read",
+                self.contracts.unreadable_files,
+                "the reason of each stands in the quarantine (rule unreadable_file): mend the file or its settings in "
+                "`sources`, or take it away",
+                "ExpectColumnValuesToBeInSet",
+                frame="files",
+                column="readable",
+                value_set=[True],
+            ),
+            self._quarantined("the file, line and reason of each"),
+        ]
 
     def cleaned(self) -> list[Expectation]:
         low, high = self.cleaning.min_chars, self.cleaning.max_chars

@@ -1,8 +1,9 @@
 """The raw stage: rows of all sources as one table, in source order, each with its id and where it stood.
 
 Here: ids, groups, files that cannot be used as a whole. A row that cannot be read goes to quarantine and the
-others go on; a file more than half of whose rows cannot be read is an error, because then the task's encoding
-or format is wrong and not the rows. Not here: the formats (`ft_assets.data.formats`), finding and fetching
+others go on. A file more than half of whose rows cannot be read is refused as a whole, because then its encoding
+or format is wrong and not the rows; it goes to quarantine as one entry, and the other files go on. Where no file
+is left, that is an error. Not here: the formats (`ft_assets.data.formats`), finding and fetching
 files (`ft_assets.sources`), any repair of what was read (`cleaning`).
 """
 
@@ -24,15 +25,20 @@ from ft_assets.data.config import ColumnRef, ColumnsConfig, SourceConfig
 from ft_assets.data.examples import QUARANTINE_SCHEMA, RAW_SCHEMA, StageTables, counts, example_ids, first_ids
 from ft_assets.data.formats import (
     UNDECODABLE,
+    UNREADABLE_FILE,
     Column,
     Record,
     Refusal,
     Wanted,
+    arrow,
+    compression,
     delimited,
     function,
+    json_array,
     jsonl,
     parquet,
     sniff,
+    text,
 )
 from ft_assets.data.forms import Form, Unusable, columns_by_field, recognised
 from ft_assets.data.layouts import Layout, load_layout
@@ -49,6 +55,9 @@ _READERS = {
     "tsv": delimited.read_tsv,
     "jsonl": jsonl.read,
     "parquet": parquet.read,
+    "json": json_array.read,
+    "arrow": arrow.read,
+    "text": text.read,
 }
 _CHUNK_ROWS = 10_000
 
@@ -73,19 +82,26 @@ def raw_examples(
 
     Returns:
         `RAW_SCHEMA` rows in source order. Beyond the common counts the summary has `erased` (rows left out),
-        `files` (source, file, rows, refused; erased where there are any), `groups` (different ones),
+        `files` (source, file, rows, refused; erased where there are any; `unreadable`, the reason, of a file that
+        was refused, which counts as one row), `groups` (different ones),
         `without_group` and `without_label` (rows); where rows are conversations `forms` (file, form, mapping).
 
     Raises:
-        UserError: A source or file cannot be used: says which, why, and what to do.
+        UserError: A source cannot be used, or none of the files: says which, why, and what to do.
     """
     layout = load_layout(task_type)
     seen: dict[bytes, int] = {}
+    faults: list[UserError] = []
     parts = [
-        read_source(source, files, columns, layout, seen=seen, base=base, suppressed=suppressed)
+        read_source(
+            source, files, columns, layout, seen=seen, base=base, suppressed=suppressed, faults=faults
+        )
         for source, files in sources
     ]
-    return _together(parts)
+    made = _together(parts)
+    if faults and len(faults) == len(made.summary["files"]):
+        raise faults[0]
+    return made
 
 
 def read_source(
@@ -97,6 +113,7 @@ def read_source(
     seen: dict[bytes, int] | None = None,
     base: Path | None = None,
     suppressed: Collection[str] = frozenset(),
+    faults: list[UserError] | None = None,
 ) -> StageTables:
     """Read one source; arguments, result and errors as for `raw_examples`.
 
@@ -108,6 +125,7 @@ def read_source(
         seen: Occurrences counted so far, shared by the sources of a task.
         base: As for `raw_examples`.
         suppressed: As for `raw_examples`.
+        faults: Receives why files were refused; where not given, the first of them is raised.
     """
     seen = {} if seen is None else seen
     reader = _Source(source, columns, layout, seen, suppressed)
@@ -116,17 +134,52 @@ def read_source(
         return reader.table(source.function, rows)
     if not files:
         raise UserError("no file was found", where=f"source '{source.path}'", do="check the path or pattern")
-    return _together([_read_file(file, source, reader) for file in files])
+    return _together([_read_or_refuse(file, source, reader, faults) for file in files])
+
+
+def _read_or_refuse(
+    file: ResolvedFile, source: SourceConfig, reader: _Source, faults: list[UserError] | None
+) -> StageTables:
+    before = reader.seen
+    # The rows of a file that is refused half-way have not been seen: those of other files keep their ids.
+    reader.seen = _Seen(before)
+    try:
+        made = _read_file(file, source, reader)
+        before.update(reader.seen)
+        return made
+    except compression.NoRoom:
+        raise
+    except UserError as error:
+        # Files of several sources may have the same name.
+        where = f"{error.where} (at {file.path})"
+        fault = UserError(error.what, where=where, do=error.do)
+        fault.__cause__ = error.__cause__
+        if faults is None:
+            raise fault from error.__cause__
+        faults.append(fault)
+        reader.seen = before
+        return reader.unreadable(file.name, error)
+    finally:
+        reader.seen = before
+
+
+class _Seen(dict[bytes, int]):
+    """Occurrences counted in one file, on top of those before it."""
+
+    def __init__(self, before: dict[bytes, int]) -> None:
+        super().__init__()
+        self._before = before
+
+    def get(self, key: bytes, default: Any = None) -> Any:
+        found = super().get(key)
+        return self._before.get(key, default) if found is None else found
 
 
 def _read_file(file: ResolvedFile, source: SourceConfig, reader: _Source) -> StageTables:
-    try:
-        kind = sniff.file_format(file.name, source)
-        sniff.check(file.path, file.name, kind, source.encoding)
-        return reader.table(file.name, _READERS[kind](file.path, file.name, source, reader.wanted))
-    except UserError as error:
-        # Files of several sources may have the same name.
-        raise UserError(error.what, where=f"{error.where} (at {file.path})", do=error.do) from error.__cause__
+    kind = sniff.file_format(file.name, source)
+    with compression.unpacked(file.path, file.name, source) as path:
+        sniff.check(path, file.name, kind, source.encoding)
+        return reader.table(file.name, _READERS[kind](path, file.name, source, reader.wanted))
 
 
 class _Row(NamedTuple):
@@ -203,6 +256,17 @@ class _Source:
             entry["erased"], self.erased = self.erased, 0
         return _tables(total, examples, refused, [entry], self._forms())
 
+    def unreadable(self, where: str, error: UserError) -> StageTables:
+        """A file that was refused: one entry of the quarantine."""
+        self.erased = 0
+        reason = "; ".join(part for part in (f"{error.where}: {error.what}", error.do) if part)
+        refused = self._refused(where, [Refusal(None, UNREADABLE_FILE, reason, b"")], (where.encode(),))
+        entry = {"source": self.source.name, "file": where, "rows": 1, "refused": refused.num_rows}
+        entry["unreadable"] = reason
+        if self.erased:
+            entry["erased"], self.erased = self.erased, 0
+        return _tables(1, RAW_SCHEMA.empty_table(), refused, [entry], [])
+
     def _forms(self) -> list[dict[str, str]]:
         """How the present file was read, for people."""
         if self.form is None:
@@ -261,9 +325,9 @@ class _Source:
         match = self._pattern.search(value)
         return (match[self._pattern.groups] or "").strip() or None if match else None
 
-    def _refused(self, where: str, refusals: Sequence[Refusal]) -> pa.Table:
+    def _refused(self, where: str, refusals: Sequence[Refusal], also: tuple[bytes, ...] = ()) -> pa.Table:
         # Two leading fields that no readable row has keep these ids apart from those of examples.
-        raw = [(None, b"refused", refusal.raw) for refusal in refusals]
+        raw = [(None, b"refused", refusal.raw, *also) for refusal in refusals]
         count = len(refusals)
         table = pa.table(
             {

@@ -6,6 +6,7 @@ import difflib
 import glob
 import itertools
 import re
+import unicodedata
 from pathlib import Path
 
 from ft_assets.errors import UserError
@@ -30,7 +31,8 @@ def find_files(source: str, base: Path) -> list[tuple[Path, str]]:
     """The files of a path or pattern, sorted by name, each with its name relative to the pattern's fixed
     part.
 
-    Hidden files are left out, as in the shell.
+    Hidden files are left out, as in the shell. A file that several names lead to (links) is given once, by the name
+    of the fewest folders; control characters in a name, and bytes that are no text, are shown escaped.
 
     Raises:
         UserError: there is none, or it is a folder.
@@ -47,7 +49,7 @@ def find_files(source: str, base: Path) -> list[tuple[Path, str]]:
 
 def _find(source: str, path: Path) -> list[tuple[Path, str]]:
     if path.is_file():
-        return [(path, path.name)]
+        return [(path, _shown(path.name))]
     if path.is_dir():
         raise UserError(
             f"source '{source}' is a folder",
@@ -66,7 +68,16 @@ def _find(source: str, path: Path) -> list[tuple[Path, str]]:
             where=f"{folder} {'holds ' + _some(folder) if folder.is_dir() else 'does not exist'}",
             do="correct the pattern, or put the files there",
         )
-    return [(folder / name, name) for name in names]
+    by_file: dict[Path, str] = {}
+    for name in sorted(names, key=lambda name: (name.count("/"), name)):
+        by_file.setdefault((folder / name).resolve(), name)
+    return [(folder / name, _shown(name)) for name in sorted(by_file.values())]
+
+
+def _shown(name: str) -> str:
+    """A name that may stand in tables, logs and lists: control characters, line ends and stray bytes escaped."""
+    unsafe = ("Cc", "Cs", "Zl", "Zp")
+    return "".join(ascii(char)[1:-1] if unicodedata.category(char) in unsafe else char for char in name)
 
 
 def _missing(source: str, path: Path) -> UserError:

@@ -103,6 +103,8 @@ def test_a_file_that_cannot_be_used(
     folder, before = incoming(data), current(trained)
     good = (folder / "tickets.csv").read_bytes()
     spoil(folder)
+    if case == "a csv called parquet":
+        (folder / "tickets.csv").unlink()
     made = task(tiny_bert_dir, sources=[{"path": "incoming/tickets/*"}])
     told = description(materialize(trained, made, "raw_examples", raise_on_error=False))
     assert re.search(what, told)
@@ -111,9 +113,37 @@ def test_a_file_that_cannot_be_used(
     assert current(trained) == before
     assert written_in(data / "dagster", SECRET) == []
 
-    (folder / "more.parquet").unlink(missing_ok=True)
     (folder / "tickets.csv").write_bytes(good)
     assert materialize(trained, task(tiny_bert_dir), "raw_examples").success
+    assert current(trained) == before
+
+
+@pytest.mark.parametrize("case", [case for case in FILES if case != "a csv called parquet"])
+def test_a_file_that_cannot_be_used_is_refused_on_its_own(
+    case: str, trained: dg.DagsterInstance, data: Path, tiny_bert_dir: Path
+) -> None:
+    spoil, what, _ = FILES[case]
+    folder = incoming(data)
+    (folder / "tickets.csv").rename(folder / "good.csv")
+    spoil(folder)
+    result = materialize(trained, task(tiny_bert_dir), "raw_examples", "quarantine")
+    assert failed_checks(result)["raw_examples: files_readable"] == "WARN"
+    (made,) = result.asset_materializations_for_node("tickets__raw_examples")
+    (told,) = [record.data for record in made.metadata["unreadable_files"].records]
+    assert told["file"] == "tickets.csv" and re.search(what, told["reason"])
+    assert made.metadata["dagster/row_count"].value == 180
+    assert written_in(data / "dagster", SECRET) == []
+
+
+def test_a_task_may_ask_that_every_file_can_be_read(
+    trained: dg.DagsterInstance, data: Path, tiny_bert_dir: Path
+) -> None:
+    before = current(trained)
+    (incoming(data) / "more.csv").write_bytes(b"")
+    strict = task(tiny_bert_dir, contracts={"unreadable_files": "critical"})
+    result = materialize(trained, strict, "raw_examples", raise_on_error=False)
+    assert failed_checks(result)["raw_examples: files_readable"] == "ERROR"
+    assert "1 of 2 files ('more.csv')" in description(result)
     assert current(trained) == before
 
 

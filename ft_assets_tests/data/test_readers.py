@@ -129,6 +129,43 @@ def test_the_sample_is_read_in_full(reviews_file):
     )
 
 
+def several(tmp_path, **contents: str):
+    """The raw stage of several files, in the order given."""
+    files = [
+        ResolvedFile(csv(tmp_path, content, f"{name}.csv"), f"{name}.csv")
+        for name, content in contents.items()
+    ]
+    return raw_examples([(SourceConfig(path="*.csv"), files)], ColumnsConfig())
+
+
+def test_a_file_that_cannot_be_used_is_refused_on_its_own_and_the_others_go_on(tmp_path):
+    tables = several(tmp_path, a="text,label\na,x\n", b="text,other\nsecret,x\n", c="text,label\nc,x\n")
+    assert rows(tables, "text") == [("a",), ("c",)]
+    (entry,) = tables.quarantine.to_pylist()
+    assert (entry["rule"], entry["file"], entry["row"], entry["text"]) == (
+        "unreadable_file",
+        "b.csv",
+        None,
+        "",
+    )
+    assert entry["reason"].startswith("b.csv: there is no column 'label'") and str(tmp_path) not in str(entry)
+    summary = tables.summary
+    assert (summary["rows_in"], summary["kept"], summary["quarantined"]) == (3, 2, 1)
+    assert [file.get("unreadable") for file in summary["files"]] == [None, entry["reason"], None]
+
+
+def test_where_no_file_can_be_used_the_first_fault_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="the file is empty") as error:
+        several(tmp_path, a="", b="text,label\n")
+    assert f"(at {tmp_path / 'a.csv'})" in error.value.where
+
+
+def test_a_file_refused_half_way_takes_no_occurrence_from_the_others(tmp_path):
+    good, bad = "text,label\na,x\na,x\n", "text,label\na,x\na,x\n" + "b\n" * 3
+    alone = several(tmp_path, a=good, c=good).examples["example_id"]
+    assert several(tmp_path, a=good, b=bad, c=good).examples["example_id"] == alone
+
+
 def read_without(path, *erased):
     files = [ResolvedFile(path, path.name)]
     return raw_examples([(SourceConfig(path=path.name), files)], ColumnsConfig(), suppressed=erased)

@@ -15,18 +15,22 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any, NamedTuple
 
+from ft_assets.data.config import SourceConfig
 from ft_assets.errors import UserError
 
 __all__ = [
     "MALFORMED",
     "MAX_RECORD_CHARS",
     "UNDECODABLE",
+    "UNREADABLE_FILE",
     "Column",
     "Json",
     "Record",
     "Refusal",
     "Wanted",
     "chosen",
+    "decoded_limit",
+    "decodes_to_more",
     "find_columns",
     "flat",
     "from_mappings",
@@ -35,13 +39,31 @@ __all__ = [
 
 MALFORMED = "malformed_row"
 UNDECODABLE = "undecodable"
+UNREADABLE_FILE = "unreadable_file"
 
 # A longer line, field or value is refused unread: no text of that length is one example. 16 Mi characters
 # are some 5,000 pages.
 MAX_RECORD_CHARS = 16 * 2**20
 
+# Prose is compressed to a fifth or a tenth.
+_MAX_RATIO = 100
+
 # Rows that are looked at for the names of their fields, where each row may have others.
 _LOOKED_AT = 100
+
+
+def decoded_limit(source: SourceConfig, size: int) -> int:
+    """Bytes that a file of this size may decode to."""
+    return max(source.max_decoded_mib * 2**20, _MAX_RATIO * size)
+
+
+def decodes_to_more(limit: int, where: str) -> UserError:
+    """The error of a file that decodes to more than its limit."""
+    return UserError(
+        f"the file decodes to more than {limit} bytes, {_MAX_RATIO} times its size and more",
+        where=where,
+        do="check where it comes from; if it is meant to be that large, raise `max_decoded_mib:` in sources",
+    )
 
 
 class Column(str):
@@ -82,9 +104,10 @@ class Record(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A row that could not be read. `raw` is what stood there; `reason` says what and where, without text."""
+    """A row that could not be read. `raw` is what stood there; `reason` says what and where, without text.
+    A file that could not be read as a whole has no row."""
 
-    row: int
+    row: int | None
     rule: str
     reason: str
     raw: bytes

@@ -45,9 +45,9 @@ def _line_end(path: Path, encoding: str, errors: str) -> str:
     return "\r" if "\r" in head and "\n" not in head else "\n"
 
 
-def fault(line: Line, where: str, encoding: str) -> Refusal | None:
-    """Why this line cannot be a row, or part of one."""
-    at = f"{where}, line {line.number}"
+def fault(line: Line, where: str, encoding: str, unit: str = "line") -> Refusal | None:
+    """Why this line (or other unit that is counted) cannot be a row, or part of one."""
+    at = f"{where}, {unit} {line.number}"
     if line.cut:
         return Refusal(
             line.number,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import get_args
 
 from ft_assets.data.config import FileFormat, SourceConfig
+from ft_assets.data.formats.compression import without_ending
 from ft_assets.errors import UserError
 
 __all__ = ["check", "file_format", "is_wide"]
@@ -24,6 +26,12 @@ _ENDINGS: dict[str, FileFormat] = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".json": "json",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".txt": "text",
 }
 _MAGIC = [
     (b"PAR1", "a Parquet file"),
@@ -38,6 +46,12 @@ _MAGIC = [
     (b"SQLite format 3", "an SQLite database"),
     (b"version https://git-lfs", "a Git LFS pointer: the file itself was not fetched (git lfs pull)"),
 ]
+_PACKED = ("a gzip file", "a zstd file")
+# An Arrow stream begins with a message.
+_BINARY: dict[FileFormat, tuple[bytes, ...]] = {
+    "parquet": (b"PAR1",),
+    "arrow": (b"ARROW1", b"\xff\xff\xff\xff"),
+}
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _HEAD_BYTES = 1 << 16
 
@@ -50,7 +64,7 @@ def file_format(name: str, source: SourceConfig) -> FileFormat:
     """
     if source.format is not None:
         return source.format
-    ending = Path(name).suffix.lower()
+    ending = Path(without_ending(name)).suffix.lower()
     if ending not in _ENDINGS:
         raise UserError(
             f"the ending '{ending}' does not tell the format",
@@ -79,23 +93,23 @@ def check(path: Path, name: str, expected: FileFormat, encoding: str) -> None:
             "the file is empty", where=name, do="give a file with rows, or take it out of `sources`"
         )
     found = _binary(head, expected, encoding)
-    if found is None and expected != "parquet":
+    if found is None and expected not in _BINARY:
         text = head.decode(encoding, errors="replace").lstrip("\ufeff \t\r\n")
-        found = _json_instead(text) if expected != "jsonl" else _no_json_lines(text)
-        found = found or _markup(text)
+        found = _TEXTS[expected](text) or _markup(text)
     if found is not None:
         raise UserError(
             f"expected {expected}, but it looks like {found}",
             where=name,
-            do="set `format:` (and `encoding:`) in sources to what it is, or convert the file",
+            do="set `format:` (and `encoding:`) in sources to what it is, or convert the file"
+            + ("; a packed file has a name such as tickets.csv.gz" if found in _PACKED else ""),
         )
 
 
 def _binary(head: bytes, expected: FileFormat, encoding: str) -> str | None:
-    if expected == "parquet" and head.startswith(b"PAR1"):
+    if head.startswith(_BINARY.get(expected, ())):
         return None
     magic = next((what for start, what in _MAGIC if head.startswith(start)), None)
-    if expected == "parquet":
+    if expected in _BINARY:
         return magic or _text_kind(head)
     if magic or is_wide(encoding):
         return magic
@@ -147,3 +161,21 @@ def _no_json_lines(text: str) -> str | None:
     if lines[0] == "{":
         return "one JSON object over several lines: write one object a line"
     return None if any(line.startswith("{") for line in lines) else "delimited or plain text"
+
+
+def _no_json_array(text: str) -> str | None:
+    if text.startswith("["):
+        return None
+    found = _json_instead(text)
+    if found == "a JSON document" or (text.startswith("{") and not found):
+        return "one JSON object: write an array of objects"
+    return found or "delimited or plain text"
+
+
+_TEXTS: dict[FileFormat, Callable[[str], str | None]] = {
+    "csv": _json_instead,
+    "tsv": _json_instead,
+    "jsonl": _no_json_lines,
+    "json": _no_json_array,
+    "text": lambda text: None,
+}

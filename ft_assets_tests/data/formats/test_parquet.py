@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ft_assets.data.formats import parquet
+from ft_assets.data.formats import cells
 from ft_assets.errors import UserError
 from ft_assets_tests.data.helpers import read, read_as, rows, turns
 
@@ -58,19 +58,26 @@ def test_a_file_cut_off_is_an_error(tmp_path):
         read(path)
 
 
-def test_a_small_file_that_decodes_to_very_much_is_stopped(tmp_path, monkeypatch):
+def test_a_small_file_that_decodes_to_very_much_is_stopped(tmp_path):
     # 500 rows of one 100 kB text: 50 MB out of less than 100 kB. The limit is lowered to see it act.
-    monkeypatch.setattr(parquet, "_MAX_DECODED_BYTES", 10_000_000)
     path = write(
         tmp_path, pa.table({"text": ["a" * 100_000] * 500, "label": ["x"] * 500}), compression="zstd"
     )
     assert path.stat().st_size < 100_000
+    with pytest.raises(UserError, match="decodes to more than") as error:
+        read(path, max_decoded_mib=10)
+    assert "raise `max_decoded_mib:`" in error.value.do
+
+
+def test_a_billion_rows_of_nothing_are_stopped(tmp_path):
+    path = write(tmp_path, pa.table({"text": pa.nulls(2_000_000, pa.string()), "label": ["x"] * 2_000_000}))
+    assert path.stat().st_size < 1_000_000
     with pytest.raises(UserError, match="decodes to more than"):
-        read(path)
+        read(path, max_decoded_mib=1)
 
 
 def test_a_value_beyond_the_limit_goes_to_quarantine(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "MAX_RECORD_CHARS", 10)
+    monkeypatch.setattr(cells, "MAX_RECORD_CHARS", 10)
     tables = read(write(tmp_path, pa.table({"text": ["a", "b" * 50], "label": ["x", "y"]})))
     assert tables.quarantine["reason"].to_pylist() == [
         "a.parquet, row 2: field 'text' is longer than 10 characters"
@@ -96,11 +103,10 @@ def test_bytes_that_are_no_utf8_inside_a_list_send_the_row_to_quarantine(tmp_pat
     assert tables.quarantine["reason"].to_pylist() == ["a.parquet, row 2: field 'messages' is not UTF-8"]
 
 
-def test_lists_that_decode_to_very_much_are_stopped(tmp_path, monkeypatch):
+def test_lists_that_decode_to_very_much_are_stopped(tmp_path):
     # 500 rows of one 100 kB text, as above; only one row at a time is made of the dictionary that holds it once.
-    monkeypatch.setattr(parquet, "_MAX_DECODED_BYTES", 10_000_000)
     table = pa.table({"messages": [turns("a" * 100_000, "b")] * 500})
     path = write(tmp_path, table, compression="zstd")
     assert path.stat().st_size < 100_000
     with pytest.raises(UserError, match="decodes to more than"):
-        read_as("text-generation", path)
+        read_as("text-generation", path, max_decoded_mib=10)
