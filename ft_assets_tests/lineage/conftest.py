@@ -10,7 +10,9 @@ import pytest
 from ft_assets_tests.conftest import open_instance, use_data
 from ft_assets_tests.tickets import materialize, task, ticket, write_csv
 
-HOSTILE = "~<img src=x onerror=alert(1)> \x1b[31m\u202e.csv"
+HOSTILE_FILE = "~<img src=x onerror=alert(1)> \x1b[31m\u202e.csv"
+HOSTILE = "~<img src=x onerror=alert(1)> \\x1b[31m\u202e.csv"
+"""The same as it is recorded: control characters of a name are escaped."""
 """A name that would act on a page, and on a terminal. It is read after the first file: of equal rows the first one has
 the id that it had before."""
 
@@ -30,7 +32,7 @@ def history_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory, t
     """The data directory; it is not to be changed."""
     data = tmp_path_factory.mktemp("history") / "data"
     shutil.copytree(trained_once, data)
-    write_csv(data / "incoming" / "tickets" / HOSTILE, SECOND)
+    write_csv(data / "incoming" / "tickets" / HOSTILE_FILE, SECOND)
     with pytest.MonkeyPatch.context() as patch, open_instance(data) as instance:
         use_data(data, patch)
         materialize(instance, task(tiny_bert_dir))

@@ -22,7 +22,7 @@ from ft_assets.lineage.page import render_lineage
 from ft_assets.lineage.usage import UnknownError, checkpoints, file_uses, find_checkpoint, making, settings
 from ft_assets.paths import data_dir
 from ft_assets.report_server import handler
-from ft_assets_tests.lineage.conftest import HOSTILE
+from ft_assets_tests.lineage.conftest import HOSTILE, HOSTILE_FILE
 from ft_assets_tests.runs import current
 from ft_assets_tests.tickets import materialize, task
 
@@ -163,7 +163,7 @@ def test_current_is_what_was_materialised_last_though_it_was_built_before(
 ) -> None:
     known = builds(data_dir() / "store")
     assert current_versions(known) == {"tickets": current(history)}
-    (data_dir() / "incoming" / "tickets" / HOSTILE).unlink()
+    (data_dir() / "incoming" / "tickets" / HOSTILE_FILE).unlink()
     materialize(history, task(tiny_bert_dir), "raw_examples")
     first = next(build for build in known if build.asset == "raw_examples")
     found = current_versions(known)
