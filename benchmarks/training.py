@@ -4,6 +4,8 @@
   and by that with bf16 and gradient checkpointing switched off; same rows, batches, rates and steps. What counts is
   tokens of the rows a second, padding left out, and the validation loss, measured by the same code.
 - memory: the peak of the process, of the same sides and of ours with each of the settings that need less; one step.
+- gpu: every weight of a Llama of 1.07 billion random weights in bf16, by our worker, by `SFTTrainer` with its defaults
+  and with its best settings. Needs a GPU; with `--quick` a tiny model, on whatever is there.
 - classification: MiniLM on `review_sentiment`, by our worker and by `transformers.Trainer` with its defaults.
 - resume: trainings that are killed at random steps and go on: as many as `--kills` (100), over both task types and
   methods; every one is compared, bit for bit, with the same training left alone.
@@ -35,9 +37,17 @@ from ft_assets.training.config import DEFAULT_LEARNING_RATES  # noqa: E402
 from ft_assets.worker.work_order import ResumeOrder, WorkOrder  # noqa: E402
 
 TASK = "code_docstrings"
-PARTS = ("generation", "memory", "classification", "resume")
+PARTS = ("generation", "memory", "gpu", "classification", "resume")
 ROWS, QUICK_ROWS, VALIDATION_ROWS = 160, 32, 64
 BATCH = 16
+GPU_SIZES = {
+    "vocab_size": 49_152,
+    "hidden_size": 2_048,
+    "intermediate_size": 8_192,
+    "num_hidden_layers": 16,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+}
 PEERS = ("defaults", "plain")
 MEMORY_SETTINGS: dict[str, dict[str, Any]] = {
     "ours": {},
@@ -78,6 +88,8 @@ def main() -> None:
             bars += measure_generation(data, Path(folder) / "generation", seeds, rows, given.peers)
         if "memory" in given.only:
             bars += measure_memory(data, Path(folder) / "memory")
+        if "gpu" in given.only:
+            bars += measure_gpu(Path(folder) / "gpu", quick=given.quick)
         if "classification" in given.only:
             bars += measure_classification(Path(folder) / "classification", seeds, quick=given.quick)
         if "resume" in given.only:
@@ -171,7 +183,7 @@ def _generation(
 
 
 def _measured(order: WorkOrder, here: Path, kind: str) -> dict[str, float]:
-    """What one side makes of an order: ours, or TRL's with its defaults, or plain."""
+    """What one side makes of an order: ours, or TRL's by one of its kinds."""
     path = str(order.write(here / "order.json"))
     if kind == "ours":
         memory = measured("ft_assets.worker", [path])
@@ -180,6 +192,7 @@ def _measured(order: WorkOrder, here: Path, kind: str) -> dict[str, float]:
             "tokens_per_second": training["tokens_per_second"],
             "validation_loss": training["best_score"],
             "model_flop_utilisation": training["model_flop_utilisation"],
+            "peak_memory_bytes": training["peak_memory_bytes"],
         }
     else:
         result = here / f"{kind}.json"
@@ -215,6 +228,74 @@ def _some_rows(split: Artifact, target: Path, count: int) -> Path:
         f"{target.stem}: {len(table)} rows, characters {', '.join(f'{q:.0f}' for q in quartiles)} (quartiles)"
     )
     return target
+
+
+# --- gpu ---
+
+
+def measure_gpu(folder: Path, *, quick: bool) -> list[Bar]:
+    """Random weights do: what is measured is speed and memory."""
+    import torch
+
+    from ft_assets_tests.tiny_models import build_tiny_llama
+
+    if not quick and not torch.cuda.is_available():
+        print("gpu: left out, there is none here")
+        return []
+    sizes = {} if quick else GPU_SIZES
+    base = build_tiny_llama(folder / "base", window=2048, **sizes)
+    for name, rows in (("train", 32 if quick else 2_000), ("validation", 8)):
+        _mixed_rows(folder / f"{name}.parquet", rows)
+    found = {}
+    for kind in ("ours", "defaults", "best"):
+        here = folder / kind
+        (here / "checkpoint").mkdir(parents=True)
+        order = WorkOrder(
+            kind="train",
+            task_type="text-generation",
+            output=str(here / "checkpoint"),
+            base_model=str(base),
+            train=str(folder / "train.parquet"),
+            validation=str(folder / "validation.parquet"),
+            training={
+                "method": "full",
+                "epochs": 1,
+                "batch_size": BATCH if quick else 64,
+                "max_length": 2048,
+                "evaluations_per_epoch": 1,
+            },
+        )
+        found[kind] = _measured(order, here, kind)
+        print(
+            f"gpu, {kind}: {found[kind]['tokens_per_second']:.0f} tokens/s, "
+            f"{found[kind]['peak_memory_bytes'] / 2**30:.1f} GiB",
+            flush=True,
+        )
+    ours, defaults, best = (found[kind]["tokens_per_second"] for kind in ("ours", "defaults", "best"))
+    return [
+        Bar("gpu: model FLOP utilisation", found["ours"]["model_flop_utilisation"], 0.4, True),
+        Bar("gpu: tokens/s, ours / SFTTrainer's defaults", ours / defaults, 3.0, True),
+        Bar("gpu: tokens/s, ours / SFTTrainer's best settings", ours / best, 1.0, True),
+    ]
+
+
+def _mixed_rows(target: Path, rows: int) -> None:
+    """Prompts and answers of random words: lengths of a log-normal distribution, of 600 tokens (bytes) by the median,
+    most within 200 and 2,000."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = np.random.default_rng(0)
+    sizes = np.clip(rng.lognormal(np.log(600), 0.6, rows), 40, 1_900).astype(int)
+    texts = ["".join(rng.choice(list("abcdefgh "), size)) for size in sizes]
+    table = {
+        "example_id": [f"{i:016x}" for i in range(rows)],
+        "context": pa.nulls(rows, pa.string()),
+        "text": [text[: len(text) // 2] for text in texts],
+        "label": [text[len(text) // 2 :] for text in texts],
+    }
+    pq.write_table(pa.table(table), target)
 
 
 # --- classification ---

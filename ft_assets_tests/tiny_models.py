@@ -204,8 +204,11 @@ CHATML = (
 """A chat template like SmolLM2's: marks around each turn, a system message of its own where there is none."""
 
 
-def build_tiny_llama(folder: Path, *, template: str | None = CHATML, tied: bool = True) -> Path:
-    """A random Llama of two layers that reads bytes; as with SmolLM2, padding and end are one token."""
+def build_tiny_llama(
+    folder: Path, *, template: str | None = CHATML, tied: bool = True, window: int = 256, **sizes: int
+) -> Path:
+    """A random Llama of two layers, or of other `sizes`, that reads bytes; as with SmolLM2, padding and end are one
+    token."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
@@ -220,19 +223,22 @@ def build_tiny_llama(folder: Path, *, template: str | None = CHATML, tied: bool 
         bos_token="<|im_start|>",
         eos_token="<|im_end|>",
         pad_token="<|im_end|>",
-        model_max_length=256,
+        model_max_length=window,
     )
     fast.chat_template = template
     folder.mkdir(parents=True, exist_ok=True)
     fast.save_pretrained(folder)
+    shape = {
+        "vocab_size": len(fast),
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
     config = LlamaConfig(
-        vocab_size=len(fast),
-        hidden_size=48,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
+        **shape | sizes,
+        max_position_embeddings=window,
         initializer_range=0.1,
         tie_word_embeddings=tied,
         bos_token_id=fast.bos_token_id,
