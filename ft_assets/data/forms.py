@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ft_assets.data.formats import UNDECODABLE, Json
+from ft_assets.data.formats import UNDECODABLE, Json, shown_names
 from ft_assets.errors import UserError
 
 __all__ = [
@@ -132,7 +132,7 @@ def recognised(columns: Sequence[str], forms: Sequence[Form], layout: str, where
         fitting = [form for form in fitting if form not in GENERAL] or fitting
     if not fitting:
         raise UserError(
-            f"{missing}; there are {', '.join(repr(name[:40]) for name in columns[:20])}",
+            f"{missing}; there are {shown_names(columns)}",
             where=where,
             do=f"map them with `columns: {{rename: {{your_name: field}}}}`; the forms are {known}",
         )

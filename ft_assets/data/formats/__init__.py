@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from ft_assets.data.config import SourceConfig
+from ft_assets.data.masking import mask
 from ft_assets.errors import UserError
 
 __all__ = [
@@ -87,6 +88,8 @@ class Json(str):
     """The JSON of a list or mapping: not a text that happens to be JSON."""
 
 
+_NAMES, _NAME_CHARS, _NAME_WORDS = 20, 40, 4
+
 Wanted = Sequence[str] | Callable[[Sequence[str]], Sequence[str]]
 """Names of the columns wanted; or what says so, given the names of those there."""
 
@@ -119,9 +122,22 @@ def nearest(name: str, known: Iterable[str], kind: str = "columns") -> str:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [
         other for other in names if other.casefold().strip() == name.casefold().strip()
     ]
-    shown = ", ".join(f"'{other[:40]}'" for other in names[:20])
-    guess = f"did you mean '{near[0]}'? " if near else ""
-    return f"{guess}{kind} there: {shown}{' …' if len(names) > 20 else ''}"
+    guess = f"did you mean {shown_names(near)}? " if near else ""
+    return f"{guess}{kind} there: {shown_names(names)}"
+
+
+def shown_names(names: Sequence[str]) -> str:
+    """Names of columns as a message may show them. In a file without a header they are its first row, whose text and
+    personal data belong in no message: what is no name is told by its length."""
+    shown = (
+        f"'{name}'"
+        if len(name) <= _NAME_CHARS
+        and len(name.split()) <= _NAME_WORDS
+        and mask(name) == " ".join(name.split())
+        else f"(a text of {len(name)} characters)"
+        for name in names[:_NAMES]
+    )
+    return ", ".join(shown) + (" …" if len(names) > _NAMES else "")
 
 
 def find_columns(header: list[str], wanted: Sequence[str], where: str, hint: str = "") -> list[int | None]:

@@ -168,3 +168,10 @@ def test_any_bytes_are_read_refused_or_a_clear_error(tmp_path_factory, content):
     except UserError:
         return
     assert tables.summary["rows_in"] == tables.examples.num_rows + tables.quarantine.num_rows
+
+
+def test_the_first_row_of_a_file_without_a_header_is_in_no_message(tmp_path):
+    content = b"my number is +44 20 7946 0123 call me,jane@example.org,good\nx,y,z\n"
+    with pytest.raises(UserError) as error:
+        read(write(tmp_path, content))
+    assert "columns there: (a text of 37 characters), (a text of 16 characters), 'good'" in str(error.value)
