@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ __all__ = ["Arrays", "TokenCache", "flat", "split", "texts_hash", "tokenizer_has
 _FILE = "rows.safetensors"
 _KEPT = 8
 """Entries that stay: the splits of some base models or windows. The one used longest ago goes first."""
+
+_LONGEST_WRITE_SECONDS = 3_600
 
 Arrays = dict[str, np.ndarray]
 """Named arrays: what a file of safetensors holds."""
@@ -68,6 +71,9 @@ class TokenCache:
             # Without room nothing is kept; if another process has just written the same entry, that one stays.
             if not is_out_of_room(error) and not entry.exists():
                 raise
+        for left in self._folder.glob(".*"):  # by a process that was killed while it wrote
+            if time.time() - _used(left) > _LONGEST_WRITE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
         for old in sorted(folders(self._folder), key=_used, reverse=True)[_KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
 

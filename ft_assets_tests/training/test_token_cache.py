@@ -60,6 +60,16 @@ def test_the_entries_used_last_stay(cache):
     assert oldest[0] not in entries(cache)
 
 
+def test_what_a_killed_process_has_left_goes_after_an_hour(cache):
+    cache.get({"of": 1}, lambda: flat([[1]]))
+    old, fresh = (cache._folder / name for name in (".old", ".fresh"))
+    for draft in (old, fresh):
+        draft.mkdir()
+    os.utime(old, (0, 0))
+    cache.get({"of": 2}, lambda: flat([[1]]))
+    assert fresh.exists() and not old.exists()
+
+
 def test_a_full_disk_costs_the_entry_and_nothing_else(cache, monkeypatch):
     def full(arrays, path):
         raise OSError(28, "No space left on device")
