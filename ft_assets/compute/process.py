@@ -49,7 +49,7 @@ _PASSED_ON_FAMILIES = (
     "TORCH_",
     "PYTORCH_",
 )
-_ALWAYS = {
+_DEFAULTS = {
     "PYTHONUNBUFFERED": "1",
     "PYTHONSAFEPATH": "1",
     # Processes that train together speak with each other on this machine only.
@@ -99,7 +99,7 @@ def worker_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]
     Tokens, passwords and the rest of what a Dagster process may hold are left out: training needs none of it.
     """
     own = {k: v for k, v in os.environ.items() if k in _PASSED_ON or k.startswith(_PASSED_ON_FAMILIES)}
-    return {**own, **_ALWAYS, **(extra or {})}
+    return {**_DEFAULTS, **own, **(extra or {})}
 
 
 def worker_command(work_order: Path, *, processes: int = 1) -> list[str]:
