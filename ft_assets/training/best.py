@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers.trainer_callback import TrainerCallback, TrainerControl, TrainerState
 
-from ft_assets.training.processes import put, whole
+from ft_assets.training.processes import gathered, put
 
 __all__ = ["BestWeights", "changing", "wholes"]
 
@@ -97,4 +97,4 @@ def changing(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def wholes(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Tensors as a file can hold them: whole, and in one piece."""
-    return {name: whole(tensor).contiguous() for name, tensor in tensors.items()}
+    return {name: gathered(tensor) for name, tensor in tensors.items()}

@@ -7,7 +7,6 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,13 @@ import torch
 from transformers import TrainingArguments
 
 from ft_assets.errors import UserError
-from ft_assets.training.best import BestWeights, changing, wholes
+from ft_assets.training.best import BestWeights, changing
 from ft_assets.training.config import TrainingConfig
 from ft_assets.training.flops import training_flops, utilisation
 from ft_assets.training.guards import FiniteGuard, require_finite_weights
 from ft_assets.training.hardware import Hardware, peak_memory
 from ft_assets.training.memory import MemoryPlan, plan_memory
-from ft_assets.training.processes import count, least, shard
+from ft_assets.training.processes import count, gathered, is_first, shard, spreads
 from ft_assets.training.progress import Meter, Report
 from ft_assets.training.resume import ResumePoints, Resuming, passes_of
 from ft_assets.training.trainer import evaluation_steps, row_lengths
@@ -62,21 +61,22 @@ def fine_tune(
         output: existing directory; scratch files lie there while it trains.
         report: receives progress and evaluation messages.
         make_trainer: takes what every `MeasuredTraining` takes, and model, args and callbacks.
-        make_again: makes the model as it was given; what was spread over several processes is put together in it.
+        make_again: makes the model as it was given, in the host's memory; what was spread over several processes is put
+            together in it.
         libraries: distributions whose versions are told.
         points: where the state is kept in between; the training goes on from the newest point. None: nowhere.
         arguments: class of the Trainer's arguments, and further ones.
 
     Returns:
-        The model with the best weights: the one given, unless it was spread over several processes. And what was
-        measured and used, and the points of the curves.
+        The model with the best weights: the one given, unless it was spread over several processes; then the first of
+        them has another one. And what was measured and used, and the points of the curves.
 
     Raises:
         UserError: training diverged, the memory is not enough, or the resume points are those of another training.
         Stopped: the process was told to end, and the state has been kept.
     """
     flops, sizes = training_flops(model), [(w.numel(), w.requires_grad) for w in model.parameters()]
-    spread = config.sharded and count() > 1
+    attention, spread = getattr(model.config, "_attn_implementation", None), spreads(config)
     steps = max(1, math.ceil(config.epochs * math.ceil(rows / config.batch_size)))
     evaluations = max(1, round(config.epochs * config.evaluations_per_epoch)) if evaluates else 0
     guard = FiniteGuard(hardware.torch_device, peak_rate=learning_rate, steps=steps)
@@ -88,6 +88,8 @@ def fine_tune(
             greater_is_better=config.best_by != "loss",
             patience=config.early_stopping_patience,
         )
+        if spread:
+            shard(model)  # before the Trainer puts it on the device
         given = _training_arguments(config, hardware, steps, learning_rate, Path(scratch)) | more_arguments
         trainer = make_trainer(
             model=model,
@@ -104,8 +106,6 @@ def fine_tune(
             trainer.tokens_per_pass = plan.tokens_per_pass
             if evaluates:
                 trainer.try_evaluation()
-            if spread:
-                shard(model)
             resuming = None
             if points is not None:
                 resuming = Resuming(
@@ -116,8 +116,9 @@ def fine_tune(
         guard.check()
         best.restore(model)
     if spread:
-        model = _put_together(model, make_again())
-    require_finite_weights(model, where="trained model")
+        model = _put_together(model, make_again)
+    if is_first():
+        require_finite_weights(model, where="trained model")
     totals = meter.totals()
     return model, {
         **totals,
@@ -138,7 +139,7 @@ def fine_tune(
         "threads": hardware.threads,
         "precision": hardware.precision,
         "optimizer": _OPTIMIZER,
-        "attention": getattr(model.config, "_attn_implementation", None),
+        "attention": attention,
         "tokens_per_pass": plan.tokens_per_pass,
         "largest_pass_bytes": plan.needed_bytes,
         "free_memory_bytes": plan.free_bytes,
@@ -157,16 +158,16 @@ def _plan(
     """How large passes may be; those of the resume point, if there is one."""
     most, processes = (hardware.tokens_per_pass, count()) if point is None else passes_of(point)
     trained = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
+    held_here = trained // (count() if spreads(config) else 1)
     plan = plan_memory(
         trainer.try_pass,
         row_lengths(trainer.train_dataset),
         most=most,
         most_rows=config.batch_size,
         device=hardware.torch_device,
-        later=trained * _ADAMW_BYTES,
+        later=held_here * _ADAMW_BYTES,
     )
     trainer.model.zero_grad(set_to_none=True)
-    plan = replace(plan, tokens_per_pass=least(plan.tokens_per_pass))
     if plan.tokens_per_pass < most:
         text = f"passes have at most {plan.tokens_per_pass:,} tokens instead of {most:,}, to fit the memory"
         report({"kind": "note", "text": text})
@@ -175,12 +176,15 @@ def _plan(
     return plan
 
 
-def _put_together(spread: Any, model: Any) -> Any:
-    """A model whose weights are spread over the processes, whole in another one like it."""
+def _put_together(spread: Any, make_again: Callable[[], Any]) -> Any:
+    """In the first process a whole model with the weights of one that is spread; the others only give theirs."""
+    model = make_again() if is_first() else spread
     into = changing(model)
     with torch.no_grad():
-        for name, value in wholes(changing(spread)).items():
-            into[name].copy_(value)
+        for name, tensor in changing(spread).items():
+            value = gathered(tensor)
+            if is_first():
+                into[name].copy_(value)
     return model
 
 

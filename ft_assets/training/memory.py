@@ -19,7 +19,7 @@ import psutil
 import torch
 
 from ft_assets.errors import UserError, is_out_of_memory
-from ft_assets.training.processes import count
+from ft_assets.training.processes import count, least
 
 __all__ = ["MemoryPlan", "foretold", "free_memory", "plan_memory", "rows_of_a_pass"]
 
@@ -75,7 +75,8 @@ def plan_memory(
     measured = [
         _measured(run, rows_of_a_pass(order, lengths, size // part, most_rows), device) for part in _PROBES
     ]
-    free = free_memory(device) - later
+    # Processes that train together compute the same passes, so they have to come to the same answer.
+    free = least(free_memory(device) - later)
     while True:
         needed = foretold(measured, size)
         if _SURE * free < needed <= _SHARE * free:
@@ -149,7 +150,8 @@ def _tried(run: Callable[[np.ndarray], int], rows: np.ndarray, size: int, device
         tokens, needed = _measured(run, rows, device)
         return needed * max(1.0, size / tokens)
     except Exception as error:
-        if not is_out_of_memory(error):
+        # Of several processes the others wait within the pass: what one lacks ends them all.
+        if not is_out_of_memory(error) or count() > 1:
             raise
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -157,7 +159,14 @@ def _tried(run: Callable[[np.ndarray], int], rows: np.ndarray, size: int, device
 
 
 def _measured(run: Callable[[np.ndarray], int], rows: np.ndarray, device: torch.device) -> tuple[int, int]:
-    """Tokens of a pass, and how many bytes it took at its peak beside what was held before."""
+    """Tokens of a pass, and how many bytes it took at its peak beside what was held before: where several processes
+    train, in that of them which took the most."""
+    tokens, taken = _alone(run, rows, device)
+    return tokens, -least(-taken)
+
+
+def _alone(run: Callable[[np.ndarray], int], rows: np.ndarray, device: torch.device) -> tuple[int, int]:
+    """The same, in this process."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)

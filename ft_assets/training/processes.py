@@ -19,11 +19,13 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ft_assets.errors import UserError
+from ft_assets.training.config import TrainingConfig
 
 __all__ = [
     "add_up",
     "any_of",
     "count",
+    "gathered",
     "is_first",
     "join",
     "least",
@@ -31,6 +33,7 @@ __all__ = [
     "put",
     "rank",
     "shard",
+    "spreads",
     "whole",
 ]
 
@@ -101,8 +104,14 @@ def own_share(items: Sequence[_Item]) -> Iterator[tuple[_Item, bool]]:
         yield (items[place], True) if place < len(items) else (items[start], False)
 
 
+def spreads(config: TrainingConfig) -> bool:
+    """Whether weights are spread over the processes."""
+    return config.sharded and count() > 1
+
+
 def shard(model: Any) -> None:
-    """Spread the weights over the processes, layer by layer (FSDP; Zhao et al. 2023), in place.
+    """Spread the weights over the processes, layer by layer (FSDP; Zhao et al. 2023), in place. Those of a model in the
+    host's memory go to the GPUs by and by, so that none of them ever holds the whole.
 
     Raises:
         UserError: the model does not say what its layers are.
@@ -124,6 +133,11 @@ def shard(model: Any) -> None:
 def whole(tensor: torch.Tensor) -> torch.Tensor:
     """All of a tensor that may be spread over the processes; to be called by all of them."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def gathered(tensor: torch.Tensor) -> torch.Tensor:
+    """As `whole`, in one piece; in the memory of the host if it was spread, since no GPU need have room for all."""
+    return whole(tensor).cpu() if isinstance(tensor, DTensor) else tensor.contiguous()
 
 
 def put(value: torch.Tensor, into: torch.Tensor) -> torch.Tensor:

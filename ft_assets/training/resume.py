@@ -25,7 +25,7 @@ from ft_assets.errors import UserError
 from ft_assets.training.best import BestWeights, changing, wholes
 from ft_assets.training.config import ResumeConfig
 from ft_assets.training.guards import FiniteGuard
-from ft_assets.training.processes import any_of, count, is_first, least, put, whole
+from ft_assets.training.processes import any_of, count, gathered, is_first, least, put
 from ft_assets.training.progress import Meter, Report
 from ft_assets.versions import file_sha256
 
@@ -283,7 +283,7 @@ def _flat(state: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], dict[str, 
         plain[str(number)] = {}
         for name, value in entries.items():
             if isinstance(value, torch.Tensor):
-                tensors[f"{number}/{name}"] = whole(value).contiguous()
+                tensors[f"{number}/{name}"] = gathered(value)
             else:
                 plain[str(number)][name] = value
     return tensors, {"state": plain, "param_groups": state["param_groups"]}

@@ -93,9 +93,7 @@ def train_classifier(
         report=report,
         libraries=_LIBRARIES,
         make_trainer=trainer,
-        make_again=lambda: _load(base_model, train, validation, labels, config, cache=cache).model.to(
-            hardware.device
-        ),
+        make_again=lambda: _load(base_model, train, validation, labels, config, cache=cache).model,
     )
     read = [*train_rows.input_ids, *(validation_rows.input_ids if validation_rows is not None else [])]
     rate = config.effective_learning_rate(_TASK_TYPE)

@@ -25,7 +25,7 @@ from ft_assets.training.guards import require_finite_weights
 from ft_assets.training.hardware import choose_hardware
 from ft_assets.training.language_model import LanguageModelTrainer, packing_difference
 from ft_assets.training.methods import prepare
-from ft_assets.training.processes import is_first
+from ft_assets.training.processes import is_first, spreads
 from ft_assets.training.progress import Report
 from ft_assets.training.resume import ResumePoints
 from ft_assets.training.rows import model_window
@@ -102,7 +102,9 @@ def train_language_model(
         return prepare(model, config, fresh_weights=None)
 
     model = prepared(model)
-    packed, audit["packing_difference"] = _packs(model.to(hardware.device), rows, config, report)
+    if not spreads(config):  # one that is spread may be too large for a GPU
+        model = model.to(hardware.device)
+    packed, audit["packing_difference"] = _packs(model, rows, config, report)
     tune = partial(
         fine_tune,
         model,
@@ -115,7 +117,7 @@ def train_language_model(
         report=report,
         libraries=_LIBRARIES,
         points=points,
-        make_again=lambda: prepared(load()).to(hardware.device),
+        make_again=lambda: prepared(load()),
         arguments=SFTConfig,
         # The rows are tokenised, and a pass keeps within the memory without computing everything twice.
         dataset_kwargs={"skip_prepare_dataset": True},

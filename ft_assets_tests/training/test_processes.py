@@ -58,8 +58,12 @@ def work(order, folder, processes):
     return said
 
 
-def kill(process):
-    """torchrun and all that it has started."""
+def kill_after_a_point(order, folder, points):
+    """Start two processes, and kill torchrun and all that it has started once there is a resume point."""
+    process = start(order, folder, 2)
+    while not list(points.glob("step-*")):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
     for each in [*psutil.Process(process.pid).children(recursive=True), process]:
         each.kill()
     process.communicate()
@@ -100,6 +104,7 @@ def test_two_processes_make_what_one_makes(method, sharded, task_type, base, row
     said = work(order, tmp_path, 2)
     own, other = result_of(tmp_path), result_of(alone(method))
     assert (own["processes"], other["processes"]) == (2, 1)
+    assert own["attention"] == other["attention"]
     for name in ("steps", "tokens_seen", "examples_seen", "best_step", "parameters", "trainable_parameters"):
         assert own[name] == other[name]
     # Sums in another order, over some ten steps.
@@ -128,11 +133,7 @@ def test_two_processes_that_are_killed_go_on_where_they_were(task_type, settings
     work(order_for(task_type, rows, base, whole, tmp_path / "unused", **settings), whole, 2)
     points = tmp_path / "points"
     order = order_for(task_type, rows, base, cut, points, **settings)
-    process = start(order, cut, 2)
-    while not list(points.glob("step-*")):
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.01)
-    kill(process)
+    kill_after_a_point(order, cut, points)
     assert "goes on from the resume point step-" in work(order, cut, 2)
     assert {path.suffix for path in next(points.glob("step-*")).iterdir()} == {".json", ".safetensors"}
     assert (whole / "checkpoint/model.safetensors").read_bytes() == (
@@ -144,11 +145,7 @@ def test_two_processes_that_are_killed_go_on_where_they_were(task_type, settings
 def test_one_process_can_go_on_with_what_two_have_begun(task_type, base, rows, alone, tmp_path):
     points = tmp_path / "points"
     order = order_for(task_type, rows, base, tmp_path, points, method="full")
-    process = start(order, tmp_path, 2)
-    while not list(points.glob("step-*")):
-        assert process.poll() is None, process.stdout.read()
-        time.sleep(0.01)
-    kill(process)
+    kill_after_a_point(order, tmp_path, points)
     assert "goes on with other rounding than before" in work(order, tmp_path, 1)
     weights, expected = (
         load_file(each / "checkpoint/model.safetensors") for each in (tmp_path, alone("full"))
