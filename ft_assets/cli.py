@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ft_assets.commands import add_parsers
+from ft_assets.commands.shared import broken_definitions
 from ft_assets.errors import UserError
 from ft_assets.loading import load
 from ft_assets.paths import cache_dir, data_dir, reports_port, store_root
@@ -58,6 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return given.handler(given) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        known = broken_definitions(error)
+        if known is None:
+            raise
+        print(f"error: {known}", file=sys.stderr)
         return 1
 
 

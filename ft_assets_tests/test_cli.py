@@ -84,3 +84,20 @@ def test_two_parts_at_once_are_an_error(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["materialize", "review_sentiment", "--data", "--train"])
     assert "not allowed with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["materialize", "tickets"], ["gc", "--dry-run"]])
+def test_a_task_that_cannot_be_loaded_is_told_in_a_few_lines(project: Path, command: list[str]) -> None:
+    path = project / "ft_assets/defs/tickets/defs.yaml"
+    path.write_text(path.read_text().replace("task_type:", "task_typ:"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "ft_assets", *command],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "error: a task cannot be loaded" in done.stderr and "task_typ" in done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) < 15

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "assets_in",
     "at_url",
+    "broken_definitions",
     "defined_tasks",
     "files_of",
     "local_store_for",
@@ -40,6 +41,25 @@ def defined_tasks() -> dict[str, Task]:
 
     tree = dg.ComponentTree.for_project(Path(ft_assets.__file__).parent)
     return {component.task.name: component.task for component in tree.get_all_components(FineTuningTask)}
+
+
+def broken_definitions(error: BaseException) -> UserError | None:
+    """What is wrong with a task's defs.yaml, if Dagster could not load it: without the hundred lines of how it tried.
+    None for any other error."""
+    # By name: loading Dagster to look at an error takes seconds.
+    if type(error).__name__ != "ComponentTreeException":
+        return None
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    lines = [
+        line for line in str(cause).splitlines() if not line.strip().startswith("For further information")
+    ]
+    return UserError(
+        "a task cannot be loaded:\n" + "\n".join(lines),
+        where="ft_assets/defs/",
+        do="mend its defs.yaml; `dg check yaml` shows the place",
+    )
 
 
 def open_instance() -> dg.DagsterInstance:
