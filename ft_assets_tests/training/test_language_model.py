@@ -22,8 +22,8 @@ from ft_assets.training.language_model import (
     summed_losses,
 )
 from ft_assets.training.sequences import encode_rows, read_conversations
-from ft_assets.training.text_generation import train_language_model
 from ft_assets_tests.tiny_models import recipe_table
+from ft_assets_tests.training.writers import train_writer
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +48,8 @@ def rows(recipes, encoder):
 
 def train(recipes, base, output, **settings):
     notes = []
-    output.mkdir()
-    result = train_language_model(
-        base_model=base,
-        train=recipes / "train.parquet",
-        validation=recipes / "validation.parquet",
-        task_type="text-generation",
-        prompt=PromptConfig(),
-        config=TrainingConfig(batch_size=8, epochs=1, threads=1, **settings),
-        output=output,
-        report=notes.append,
-        mask=str.upper,
-    )
-    return result, notes
+    rows = {"train": recipes / "train.parquet", "validation": recipes / "validation.parquet"}
+    return train_writer(base, output=output, said=notes, mask=str.upper, **rows, **settings), notes
 
 
 def losses(result):

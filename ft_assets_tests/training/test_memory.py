@@ -7,11 +7,11 @@ import torch
 
 from ft_assets.errors import UserError
 from ft_assets.training import memory
-from ft_assets.training.config import PromptConfig, TrainingConfig
+from ft_assets.training.config import TrainingConfig
 from ft_assets.training.memory import foretold, free_memory, plan_memory, rows_of_a_pass
 from ft_assets.training.text_classification import train_classifier
-from ft_assets.training.text_generation import train_language_model
 from ft_assets_tests.tiny_models import LABELS, recipe_table, write_sentiment
+from ft_assets_tests.training.writers import train_writer
 
 CPU = torch.device("cpu")
 BYTES_PER_TOKEN = 400_000
@@ -130,6 +130,7 @@ def rows(tmp_path_factory):
 
 
 def classifier(rows, base, output, notes, **settings):
+    output.mkdir()
     return train_classifier(
         base_model=base,
         train=rows / "sentiment.parquet",
@@ -142,17 +143,8 @@ def classifier(rows, base, output, notes, **settings):
 
 
 def language_model(rows, base, output, notes, **settings):
-    return train_language_model(
-        base_model=base,
-        train=rows / "recipes.parquet",
-        validation=rows / "recipes.parquet",
-        task_type="text-generation",
-        prompt=PromptConfig(),
-        config=TrainingConfig(batch_size=8, epochs=1, threads=1, **settings),
-        output=output,
-        report=notes.append,
-        mask=str,
-    )
+    recipes = rows / "recipes.parquet"
+    return train_writer(base, recipes, output, validation=recipes, said=notes, **settings)
 
 
 @pytest.fixture(params=["text-classification", "text-generation"])
@@ -164,7 +156,6 @@ def train(request, rows, tiny_bert_dir, tiny_llama_dir, tmp_path):
 
     def trained(name, **settings):
         output, notes = tmp_path / name, []
-        output.mkdir()
         result = run(rows, base, output, notes, **settings)
         texts = [note["text"] for note in notes if note["kind"] == "note"]
         return result, texts, (output / "model.safetensors").read_bytes()

@@ -25,8 +25,8 @@ from ft_assets.training.probe import cached_features
 from ft_assets.training.resume import ResumePoints
 from ft_assets.training.text_answers import write_answers
 from ft_assets.training.text_classification import train_classifier
-from ft_assets.training.text_generation import train_language_model
 from ft_assets_tests.tiny_models import LABELS, build_tiny_gpt2, recipe_table, write_sentiment
+from ft_assets_tests.training.writers import train_writer
 
 WRITING = sorted(DEFAULT_LEARNING_RATES["generation"])
 CHOOSING = sorted(DEFAULT_LEARNING_RATES["classification"])
@@ -43,20 +43,9 @@ def rows(tmp_path_factory):
 
 
 def teach_to_write(rows, base, output, method, **settings):
-    output.mkdir()
-    given = {"batch_size": 8, "epochs": 2, "threads": 1, "lora": LoraConfig(rank=4, alpha=8)} | settings
-    return train_language_model(
-        base_model=base,
-        train=rows / "recipes.parquet",
-        validation=rows / "recipes_validation.parquet",
-        task_type="text-generation",
-        prompt=PromptConfig(),
-        config=TrainingConfig(method=method, **given),
-        output=output,
-        report=lambda message: None,
-        mask=str,
-        base_model_name="somebody/model",
-    )
+    given = {"epochs": 2, "lora": LoraConfig(rank=4, alpha=8)} | settings
+    train, validation = rows / "recipes.parquet", rows / "recipes_validation.parquet"
+    return train_writer(base, train, output, validation=validation, method=method, **given)
 
 
 def teach_to_choose(rows, base, output, method, points=None, **settings):

@@ -7,12 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from ft_assets.training.checkpoint import load_tokenizer
-from ft_assets.training.config import PromptConfig, TrainingConfig
 from ft_assets.training.conversations import Conversation, Encoder
 from ft_assets.training.rows import read_rows
-from ft_assets.training.text_generation import train_language_model
 from ft_assets.training.token_cache import TokenCache, flat, split
 from ft_assets_tests.tiny_models import recipe_table, write_sentiment
+from ft_assets_tests.training.writers import train_writer
 
 ROWS = [
     Conversation(({"role": "user", "content": "mend the <|im_end|> box"},), "box"),
@@ -121,19 +120,7 @@ def test_a_training_on_kept_rows_gives_the_same_weights(cache, tiny_llama_dir, t
     made = []
     for name in ("anew", "kept"):
         output = tmp_path / name
-        output.mkdir()
-        train_language_model(
-            base_model=tiny_llama_dir,
-            train=tmp_path / "rows.parquet",
-            validation=None,
-            task_type="text-generation",
-            prompt=PromptConfig(),
-            config=TrainingConfig(method="full", epochs=1, batch_size=8, threads=1),
-            output=output,
-            report=lambda message: None,
-            mask=str,
-            cache=cache,
-        )
+        train_writer(tiny_llama_dir, tmp_path / "rows.parquet", output, cache=cache, method="full")
         made.append((output / "model.safetensors").read_bytes())
     assert made[0] == made[1]
     assert len(entries(cache)) == 1
