@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ft_assets.errors import UserError
+from ft_assets.spill import SLICE_ROWS, collected
 from ft_assets.versions import file_sha256
 
 if TYPE_CHECKING:
@@ -96,12 +97,16 @@ class Artifact:
             )
         return self.path / name
 
-    def table(self, name: str = "examples") -> pa.Table:
-        """Reads `<name>.parquet`."""
+    def table(self, name: str = "examples", columns: Sequence[str] | None = None) -> pa.Table:
+        """Reads `<name>.parquet`, or some of its columns; mapped from disk if it is large (`ft_assets.spill`)."""
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         with pq.ParquetFile(self.file(file_name(name, ".parquet"))) as file:
-            return file.read()
+            names = file.schema_arrow.names if columns is None else list(columns)
+            schema = pa.schema([file.schema_arrow.field(each) for each in names], file.schema_arrow.metadata)
+            batches = file.iter_batches(batch_size=SLICE_ROWS, columns=names)
+            return collected((pa.Table.from_batches([batch]).select(names) for batch in batches), schema)
 
     def json(self, name: str) -> Any:
         """Reads `<name>.json`."""

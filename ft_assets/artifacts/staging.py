@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ft_assets.artifacts.artifact import file_name
 from ft_assets.disk import is_out_of_room, out_of_room, release, room, size_of, try_flock
+from ft_assets.spill import slices
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,8 +79,10 @@ class Staging:
         import pyarrow.parquet as pq
 
         path = self._file(file_name(name, ".parquet"))
-        with self._room(path.name, table.nbytes):
-            pq.write_table(_plain_strings(table), path, compression="zstd")
+        schema = _plain_strings(table.schema)
+        with self._room(path.name, table.nbytes), pq.ParquetWriter(path, schema, compression="zstd") as file:
+            for part in slices(table):
+                file.write_table(part.cast(schema))
         return path
 
     def write_json(self, name: str, obj: Any) -> Path:
@@ -120,7 +123,7 @@ def remove_abandoned(area: Path) -> int:
     return freed
 
 
-def _plain_strings(table: pa.Table) -> pa.Table:
+def _plain_strings(schema: pa.Schema) -> pa.Schema:
     import pyarrow as pa
 
     is_ = pa.types
@@ -128,6 +131,6 @@ def _plain_strings(table: pa.Table) -> pa.Table:
         field.with_type(pa.string())
         if is_.is_large_string(field.type) or is_.is_string_view(field.type)
         else field
-        for field in table.schema
+        for field in schema
     ]
-    return table.cast(pa.schema(fields, metadata=table.schema.metadata))
+    return pa.schema(fields, metadata=schema.metadata)

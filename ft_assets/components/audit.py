@@ -15,8 +15,8 @@ __all__ = ["AUDIT_CODE", "AUDIT_LOADS", "contract", "write_and_audit"]
 AUDIT_CODE = (
     "ft_assets.data.contracts",
     "ft_assets.data.contract_runner",
-    "ft_assets.data.cleaning",
     "ft_assets.data.personal",
+    "ft_assets.data.texts",
 )
 
 

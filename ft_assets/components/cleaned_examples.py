@@ -21,7 +21,13 @@ def stages(task: Task) -> list[Stage]:
             "patterns can tell replaced by placeholders; exact duplicates merged; empty and over-long ones refused "
             "with a reason.",
             kinds=frozenset({"polars", "parquet"}),
-            code=("ft_assets.data.examples", "ft_assets.data.markup", *AUDIT_CODE),
+            code=(
+                "ft_assets.data.cleaning",
+                "ft_assets.data.examples",
+                "ft_assets.data.markup",
+                "ft_assets.data.merging",
+                *AUDIT_CODE,
+            ),
             config={
                 "conversations": generates(task.config.task_type),
                 "cleaning": task.config.cleaning.model_dump(mode="json"),

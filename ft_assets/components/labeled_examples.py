@@ -34,6 +34,7 @@ def stages(task: Task) -> list[Stage]:
             code=(
                 *dict.fromkeys((f"ft_assets.data.{module}", "ft_assets.data.labels")),
                 "ft_assets.data.examples",
+                "ft_assets.data.merging",
                 *AUDIT_CODE,
             ),
             config=config,

@@ -197,7 +197,11 @@ def new_rows(task: str, before: str, now: str) -> int | None:
     store = ArtifactStore(store_root(), cache=cache_dir())
     try:
         old, new = (
-            set(store.open(task, "train_split", version).table().column("example_id").to_pylist())
+            set(
+                store.open(task, "train_split", version)
+                .table(columns=["example_id"])["example_id"]
+                .to_pylist()
+            )
             for version in (before, now)
         )
     except UserError:

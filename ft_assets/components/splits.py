@@ -31,7 +31,7 @@ def _stage(task: Task, split: str) -> Stage:
         asset=asset,
         description=PURPOSE[split] + " Assigned by a salted hash of the cluster, blind to the label.",
         kinds=frozenset({"parquet"}),
-        code=("ft_assets.data.splits", "ft_assets.data.examples", *AUDIT_CODE),
+        code=("ft_assets.data.splits", "ft_assets.data.examples", "ft_assets.data.merging", *AUDIT_CODE),
         config={
             "splits": task.config.splits.model_dump(mode="json"),
             "contracts": task.config.contracts.model_dump(mode="json"),

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ft_assets.data.cleaning import answer_lengths, several_groups
-from ft_assets.data.examples import LABELED_SCHEMA, StageTables, counts, from_polars, to_polars
-from ft_assets.data.labels import clusters
+from ft_assets.data.examples import LABELED_SCHEMA, StageTables, counts, to_polars
+from ft_assets.data.labels import clustered
+from ft_assets.data.merging import keep_by_id, repeated, several_groups
+from ft_assets.data.texts import answer_lengths
+from ft_assets.spill import collected, slices
 
 __all__ = ["answer"]
 
@@ -25,16 +28,18 @@ def answer(table: pa.Table) -> StageTables:
         `LABELED_SCHEMA` rows. Beyond the common counts the summary has `answer_lengths` (histogram and quartiles of
         characters), `without_answer` (plain texts), `clusters`, and `texts_in_several_groups`.
     """
-    cleaned = to_polars(table)
+    same = repeated(table)
     # Equal prompts under several groups stay together: under the smallest group, as duplicates do.
-    first = pl.col("group").min().over("text_key")
-    grouped = cleaned.with_columns(first.alias("group"))
-    examples = from_polars(grouped.with_columns(clusters(grouped).alias("cluster")), LABELED_SCHEMA)
+    first = same.select("place", pl.col("group").min().over("text_key"))
+    groups = to_polars(table.select(["group"]))["group"].scatter(first["place"], first["group"])
+    column = groups.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.string())
+    kept = table.set_column(table.schema.get_field_index("group"), "group", column)
+    examples = keep_by_id(collected((clustered(part) for part in slices(kept)), LABELED_SCHEMA))
     tables = StageTables(examples)
-    summary = counts(cleaned.height, examples, tables.quarantine, tables.merged) | {
-        "answer_lengths": answer_lengths(cleaned["label"]),
-        "without_answer": cleaned["label"].null_count(),
-        "clusters": to_polars(examples)["cluster"].n_unique(),
-        "texts_in_several_groups": several_groups(cleaned),
+    summary = counts(table.num_rows, examples, tables.quarantine, tables.merged) | {
+        "answer_lengths": answer_lengths(examples),
+        "without_answer": examples["label"].null_count,
+        "clusters": pc.count_distinct(examples["cluster"]).as_py(),
+        "texts_in_several_groups": several_groups(same),
     }
     return StageTables(examples, summary=summary)

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -24,7 +23,7 @@ import pyarrow as pa
 from ft_assets.data.config import CleaningConfig
 from ft_assets.data.examples import (
     CLEANED_SCHEMA,
-    MERGED_SCHEMA,
+    QUARANTINE_SCHEMA,
     StageTables,
     counts,
     from_polars,
@@ -32,29 +31,26 @@ from ft_assets.data.examples import (
     to_polars,
 )
 from ft_assets.data.markup import without_html
+from ft_assets.data.merging import keep_by_id, merge, merged_table, repeated, several_groups
 from ft_assets.data.personal import pseudonyms, replace
+from ft_assets.data.texts import (
+    LENGTH_EDGES,
+    lengths,
+    read_texts,
+    single_spaced,
+    text_keys,
+    text_lengths,
+    where,
+)
+from ft_assets.spill import Spill, slices
 
-__all__ = [
-    "EXACT_DUPLICATE",
-    "LENGTH_EDGES",
-    "answer_lengths",
-    "clean",
-    "lengths",
-    "merge_duplicates",
-    "read_texts",
-    "several_groups",
-    "text_keys",
-]
+__all__ = ["clean"]
 
 STAGE = "cleaned_examples"
-EXACT_DUPLICATE = "exact_duplicate"
 
 # C0 and C1 controls but those that are white space (tab, line ends, VT, FF, NEL); zero-width space, word
 # joiner, byte order mark, soft hyphen. Zero-width joiners stay: emoji, Indic and Persian script need them.
 _CONTROLS = r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u{ad}\u{200b}\u{2060}\u{feff}]"
-# Lower edges of the length histogram's bins, in characters: doubling, so that tweets and essays both show.
-# The last one is beyond what the readers let through.
-LENGTH_EDGES = [0, *(2**power for power in range(26))]
 
 
 def clean(table: pa.Table, config: CleaningConfig, *, conversations: bool = False) -> StageTables:
@@ -72,64 +68,34 @@ def clean(table: pa.Table, config: CleaningConfig, *, conversations: bool = Fals
         quartiles of characters, before and after) and `texts_in_several_groups` (texts under at least two groups;
         they stay under the smallest one).
     """
-    raw = to_polars(table)
-    repaired, told = _repair(raw, config, conversations)
-    judged = repaired.with_columns(_rule(config, conversations).alias("rule"))
-    refused = judged.filter(pl.col("rule").is_not_null()).with_columns(
-        _reason(config, conversations).alias("reason")
-    )
-    usable = judged.filter(pl.col("rule").is_null()).drop("rule")
-    usable = usable.with_columns(text_keys(read_texts(usable)).alias("text_key"))
-    kept, merged = merge_duplicates(usable)
-    examples = from_polars(kept, CLEANED_SCHEMA)
-    quarantine = quarantine_rows(refused, STAGE)
-    summary = counts(raw.height, examples, quarantine, merged) | {
+    told = _Told()
+    usable, refused = Spill(CLEANED_SCHEMA), Spill(QUARANTINE_SCHEMA)
+    for part in slices(table):
+        frame = _repair(to_polars(part), config, conversations, told)
+        rule = _rule(config, conversations)
+        judged = frame.with_columns(rule.alias("rule"))
+        bad = judged.filter(pl.col("rule").is_not_null())
+        refused.add(quarantine_rows(bad.with_columns(_reason(config, conversations).alias("reason")), STAGE))
+        good = judged.filter(pl.col("rule").is_null())
+        good = good.with_columns(text_keys(read_texts(good)).alias("text_key"))
+        usable.add(from_polars(good, CLEANED_SCHEMA, sort=False))
+    cleaned = usable.table()
+    same = repeated(cleaned)
+    gone = merge(same)
+    examples, quarantine = keep_by_id(cleaned, gone["place"]), keep_by_id(refused.table())
+    merged = merged_table(gone)
+    summary = counts(table.num_rows, examples, quarantine, merged) | {
         "repaired": told.repaired,
         "personal_data": {kind: told.personal_data[kind] for kind in config.personal_data},
         "lengths": {
             "unit": "characters",
             "edges": LENGTH_EDGES,
-            "before": lengths(raw["text"]),
-            "after": lengths(kept["text"]),
+            "before": lengths(text_lengths(table)),
+            "after": lengths(text_lengths(examples)),
         },
-        "texts_in_several_groups": several_groups(usable),
+        "texts_in_several_groups": several_groups(same),
     }
     return StageTables(examples, quarantine, merged, summary)
-
-
-def read_texts(frame: pl.DataFrame) -> pl.Series:
-    """All that is read of each row: its text, after what stood before it."""
-    return frame.select(pl.col("context").fill_null("") + pl.col("text")).to_series()
-
-
-def text_keys(texts: pl.Series) -> pl.Series:
-    """What makes texts equal: NFKC, case folded, white space collapsed. Two rows with one key are duplicates.
-
-    Case folding can leave NFKC, hence NFKC again (Unicode 16, section 3.13.5).
-    """
-    ascii_only = texts.str.len_bytes() == texts.str.len_chars()
-    folded = pl.select(pl.when(ascii_only).then(texts.str.to_lowercase()).otherwise(texts)).to_series()
-    return _collapse(_where(~ascii_only, folded, _fold)).str.strip_chars()
-
-
-def _fold(text: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-
-
-def merge_duplicates(frame: pl.DataFrame) -> tuple[pl.DataFrame, pa.Table]:
-    """Merge rows equal in text_key and label into the one with the smallest (group or "", example_id)."""
-    key = ["text_key", "label"]
-    ordered = frame.sort(pl.col("group").fill_null(""), "example_id")
-    ordered = ordered.with_columns(pl.col("example_id").first().over(key).alias("merged_into"))
-    is_kept = pl.col("merged_into") == pl.col("example_id")
-    merged = ordered.filter(~is_kept).with_columns(pl.lit(EXACT_DUPLICATE).alias("rule"))
-    return ordered.filter(is_kept).drop("merged_into"), from_polars(merged, MERGED_SCHEMA)
-
-
-def several_groups(frame: pl.DataFrame) -> int:
-    """Texts (different text_keys) that stand under at least two groups."""
-    groups = frame.filter(pl.col("group").is_not_null()).group_by("text_key").agg(pl.col("group").n_unique())
-    return int((groups["group"] > 1).sum())
 
 
 @dataclass
@@ -140,9 +106,8 @@ class _Told:
     personal_data: Counter[str] = field(default_factory=Counter)
 
 
-def _repair(frame: pl.DataFrame, config: CleaningConfig, conversations: bool) -> tuple[pl.DataFrame, _Told]:
-    """The frame with repaired texts, and what was changed."""
-    told = _Told()
+def _repair(frame: pl.DataFrame, config: CleaningConfig, conversations: bool, told: _Told) -> pl.DataFrame:
+    """The frame with repaired texts; what was changed is added to `told`."""
     groups = frame["group"]
     if config.personal_data:
         groups = _by_value(
@@ -150,7 +115,7 @@ def _repair(frame: pl.DataFrame, config: CleaningConfig, conversations: bool) ->
         )
     if not conversations:
         labels = _by_value(frame["label"], lambda values: _without_personal_data(values, config, _Told()))
-        return frame.with_columns(_repaired(frame["text"], config, told), labels, groups), told
+        return frame.with_columns(_repaired(frame["text"], config, told), labels, groups)
     whole = [_repaired(frame[name], config, told, conversations=True) for name in ("text", "label")]
     contexts = [json.loads(value) if value else [] for value in frame["context"]]
     contents = pl.Series(
@@ -163,7 +128,7 @@ def _repair(frame: pl.DataFrame, config: CleaningConfig, conversations: bool) ->
         else None
         for turns in contexts
     ]
-    return frame.with_columns(*whole, pl.Series("context", before, dtype=pl.String), groups), told
+    return frame.with_columns(*whole, pl.Series("context", before, dtype=pl.String), groups)
 
 
 def _by_value(column: pl.Series, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
@@ -191,7 +156,7 @@ def _repaired(
         text = step("html", without_html(text))
     text = step("control_characters", text.str.replace_all(_CONTROLS, ""))
     not_ascii = text.str.len_bytes() != text.str.len_chars()
-    text = step("unicode_form", _where(not_ascii, text, partial(unicodedata.normalize, config.unicode_form)))
+    text = step("unicode_form", where(not_ascii, text, partial(unicodedata.normalize, config.unicode_form)))
     text = step("white_space", _white_space(text, config, conversations))
     return step("personal_data", _without_personal_data(text, config, told))
 
@@ -205,25 +170,12 @@ def _without_personal_data(text: pl.Series, config: CleaningConfig, told: _Told)
 def _white_space(text: pl.Series, config: CleaningConfig, conversations: bool) -> pl.Series:
     collapse = config.collapse_whitespace
     if collapse if collapse is not None else not conversations:
-        return _collapse(text).str.strip_chars()
+        return single_spaced(text).str.strip_chars()
     text = text.str.replace_all("\r\n", "\n", literal=True).str.replace_all("\r", "\n", literal=True)
     if not conversations:
         return text.str.strip_chars()
     # Empty lines before the first one go, its indentation stays.
     return text.str.strip_chars_end().str.replace(r"^(?:[^\S\n]*\n)+", "")
-
-
-def _collapse(text: pl.Series) -> pl.Series:
-    """Runs of white space as one space. Looking first costs a seventh of replacing; few rows need it."""
-    uneven = text.str.contains(r"[\s&&[^ ]]|  ").fill_null(False)
-    return text.clone().scatter(uneven.arg_true(), text.filter(uneven).str.replace_all(r"\s+", " "))
-
-
-def _where(mask: pl.Series, text: pl.Series, function: Callable[[str], str]) -> pl.Series:
-    """The texts with the function called on those under the mask."""
-    mask = mask.fill_null(False)
-    changed = pl.Series([function(value) for value in text.filter(mask)], dtype=pl.String)
-    return text.clone().scatter(mask.arg_true(), changed)  # scatter changes its series in place
 
 
 def _repair_encoding(text: pl.Series) -> pl.Series:
@@ -236,7 +188,7 @@ def _repair_encoding(text: pl.Series) -> pl.Series:
         return text
     from ftfy import fix_encoding
 
-    return _where(bad, text, fix_encoding)
+    return where(bad, text, fix_encoding)
 
 
 @cache
@@ -300,23 +252,3 @@ def _reason(config: CleaningConfig, conversations: bool) -> pl.Expr:
         "too_long": pl.format("{} characters, at most {} are wanted", chars, pl.lit(config.max_chars)),
     }
     return pl.coalesce(pl.when(pl.col("rule") == rule).then(reason) for rule, reason in reasons.items())
-
-
-def answer_lengths(answers: pl.Series) -> dict[str, Any]:
-    """How long answers are, for a summary; rows without one do not count."""
-    return {"unit": "characters", "edges": LENGTH_EDGES, "after": lengths(answers.drop_nulls())}
-
-
-def lengths(texts: pl.Series) -> dict[str, Any]:
-    """Histogram over `LENGTH_EDGES` (the last bin is open) and quartiles; missing texts count as empty."""
-    chars = texts.str.len_chars().fill_null(0)
-    places = pl.Series(LENGTH_EDGES).search_sorted(chars, side="right") - 1
-    tally = dict(places.value_counts().iter_rows())
-    quartiles = {
-        name: chars.quantile(share, "nearest") if len(chars) else None
-        for name, share in (("min", 0.0), ("q1", 0.25), ("median", 0.5), ("q3", 0.75), ("max", 1.0))
-    }
-    return {
-        "counts": [int(tally.get(place, 0)) for place in range(len(LENGTH_EDGES))],
-        **{name: None if value is None else int(value) for name, value in quartiles.items()},
-    }

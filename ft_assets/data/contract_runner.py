@@ -21,11 +21,11 @@ import polars as pl
 import pyarrow as pa
 from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: TID253
 
-from ft_assets.data.cleaning import read_texts, text_keys
 from ft_assets.data.config import CleaningConfig
 from ft_assets.data.contracts import CheckOutcome, Expectation
 from ft_assets.data.examples import StageTables, to_polars
 from ft_assets.data.personal import free_of
+from ft_assets.data.texts import read_texts, text_keys
 
 __all__ = ["run"]
 

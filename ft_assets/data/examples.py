@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,9 +25,10 @@ __all__ = [
     "StageTables",
     "conform",
     "counts",
+    "digests",
     "example_ids",
-    "first_ids",
     "from_polars",
+    "occurrences",
     "quarantine_rows",
     "to_polars",
 ]
@@ -79,32 +81,49 @@ class StageTables:
     summary: dict[str, Any] = field(default_factory=dict)
 
 
-def example_ids(source: str, records: Iterable[Sequence[bytes | None]], seen: dict[bytes, int]) -> list[str]:
-    """Ids of a source's records: 16 hex digits of SHA-256 over source name, input fields, occurrence number.
+def digests(source: str, records: Iterable[Sequence[bytes | None]]) -> list[bytes]:
+    """What makes a source's records equal: the first 16 bytes of SHA-256 over source name and input fields.
 
     Fields are length-prefixed, so that no two records collide by concatenation, and a missing field differs
-    from an empty one. 64 bits: among 5 million examples two ids collide with a chance of one in a million.
-    Label, file and row do not enter: an id survives a corrected label, a moved row and a renamed file. Only
-    where a text stands several times does the order among its rows decide which one is the first.
+    from an empty one.
 
     Args:
         source: Name of the source.
         records: The input fields of each row in UTF-8.
-        seen: How often each record has occurred so far; updated. Pass one dict for all sources of a task.
     """
-    ids = []
     head = _prefixed(source.encode())
-    for fields in records:
-        digest = hashlib.sha256(head + b"".join(map(_prefixed, fields))).digest()[:16]
-        occurrence = seen.get(digest, 0)
-        seen[digest] = occurrence + 1
-        ids.append(hashlib.sha256(b"%b%d" % (digest, occurrence)).hexdigest()[:16])
-    return ids
+    return [hashlib.sha256(head + b"".join(map(_prefixed, fields))).digest()[:16] for fields in records]
 
 
-def first_ids(source: str, records: Iterable[Sequence[bytes | None]]) -> list[str]:
-    """The id that each record has where it stands alone: equal rows of one source share it, in whatever order."""
-    return [example_ids(source, [record], {})[0] for record in records]
+def occurrences(digests: pa.ChunkedArray) -> np.ndarray:
+    """How many equal digests (`pa.binary(16)`, none missing) stand before each one."""
+    words = [
+        np.frombuffer(chunk.buffers()[1], np.uint64).reshape(-1, 2)[chunk.offset : chunk.offset + len(chunk)]
+        for chunk in digests.chunks
+        if len(chunk)
+    ]
+    both = np.concatenate([np.empty((0, 2), np.uint64), *words])
+    order = np.lexsort((both[:, 1], both[:, 0]))  # it keeps the order of equal ones
+    both = both[order]
+    is_first = np.ones(len(both), dtype=bool)
+    is_first[1:] = (both[1:] != both[:-1]).any(axis=1)
+    place = np.arange(len(both))
+    found = np.empty(len(both), dtype=np.int64)
+    found[order] = place - np.maximum.accumulate(np.where(is_first, place, 0))
+    return found
+
+
+def example_ids(digests: Iterable[bytes], occurrences: Iterable[int]) -> list[str]:
+    """Ids of records: 16 hex digits of SHA-256 over digest and occurrence number.
+
+    64 bits: among 5 million examples two ids collide with a chance of one in a million. Label, file and row do not
+    enter: an id survives a corrected label, a moved row and a renamed file. Only where a text stands several times
+    does the order among its rows decide which one is the first.
+    """
+    return [
+        hashlib.sha256(b"%b%d" % (digest, number)).hexdigest()[:16]
+        for digest, number in zip(digests, occurrences, strict=True)
+    ]
 
 
 def _prefixed(value: bytes | None) -> bytes:

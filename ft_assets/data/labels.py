@@ -7,15 +7,17 @@ not count; case does. After this stage no text_key occurs twice, whatever the gr
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ft_assets.data.cleaning import merge_duplicates, several_groups
 from ft_assets.data.config import LabelsConfig, Threshold
 from ft_assets.data.examples import (
+    CLEANED_SCHEMA,
     LABELED_SCHEMA,
+    QUARANTINE_SCHEMA,
     StageTables,
     counts,
     from_polars,
@@ -23,8 +25,10 @@ from ft_assets.data.examples import (
     to_polars,
 )
 from ft_assets.data.masking import mask
+from ft_assets.data.merging import keep_by_id, merge, merged_table, repeated, several_groups
+from ft_assets.spill import Spill, collected, slices, take
 
-__all__ = ["cluster_key", "clusters", "label"]
+__all__ = ["cluster_key", "clustered", "label"]
 
 STAGE = "labeled_examples"
 # How many unknown values a summary lists, and how much of each: enough to see a misspelling.
@@ -45,40 +49,57 @@ def label(table: pa.Table, config: LabelsConfig) -> StageTables:
         masked and cut, with their rows), `clusters`, and `texts_in_several_groups` among the rows that came
         in (those that cleaning has merged are counted there).
     """
-    cleaned = to_polars(table)
-    mapped = cleaned.with_columns(_map(config).alias("mapped"))
-    judged = mapped.with_columns(_rule(config).alias("rule"))
-    refused = judged.filter(pl.col("rule").is_not_null())
-    usable = judged.filter(pl.col("rule").is_null()).with_columns(pl.col("mapped").alias("label"))
-    different = pl.col("label").n_unique().over("text_key")
-    conflicting = usable.filter(different > 1).with_columns(pl.lit("conflicting_labels").alias("rule"))
-    kept, merged = merge_duplicates(usable.filter(different == 1).drop("mapped", "rule"))
-    kept = kept.with_columns(clusters(kept).alias("cluster"))
-
-    examples = from_polars(kept, LABELED_SCHEMA)
-    refusals = pl.concat([refused, conflicting]).with_columns(_reason(config).alias("reason"))
-    quarantine = quarantine_rows(refusals, STAGE)
-    tally = dict(kept["label"].value_counts().iter_rows())
-    summary = counts(cleaned.height, examples, quarantine, merged) | {
-        "labels": {name: int(tally.get(name, 0)) for name in config.label_names()},
-        "unknown_values": _unknown_values(refused),
-        "clusters": kept["cluster"].n_unique(),
-        "texts_in_several_groups": several_groups(cleaned),
+    usable, refused = Spill(CLEANED_SCHEMA), Spill(QUARANTINE_SCHEMA)
+    unknown = Counter[str]()
+    for part in slices(table):
+        mapped = to_polars(part).with_columns(_map(config).alias("mapped"))
+        judged = mapped.with_columns(_rule(config).alias("rule"))
+        bad = judged.filter(pl.col("rule").is_not_null())
+        unknown.update(_unknown_values(bad))
+        refused.add(_refused(bad, config))
+        good = judged.filter(pl.col("rule").is_null()).with_columns(pl.col("mapped").alias("label"))
+        usable.add(from_polars(good, CLEANED_SCHEMA, sort=False))
+    labelled = usable.table()
+    same = repeated(labelled)
+    different = pl.col("label").n_unique().over("text_key") > 1
+    conflicting = same.filter(different)
+    refused.add(_refused(_with_texts(labelled, conflicting), config))
+    gone = merge(same.filter(~different))
+    kept = keep_by_id(labelled, conflicting["place"], gone["place"])
+    examples = collected((clustered(part) for part in slices(kept)), LABELED_SCHEMA)
+    quarantine, merged = keep_by_id(refused.table()), merged_table(gone)
+    tally = {entry["values"]: entry["counts"] for entry in pc.value_counts(examples["label"]).to_pylist()}
+    summary = counts(table.num_rows, examples, quarantine, merged) | {
+        "labels": {name: tally.get(name, 0) for name in config.label_names()},
+        "unknown_values": _listed(unknown),
+        "clusters": pc.count_distinct(examples["cluster"]).as_py(),
+        "texts_in_several_groups": several_groups(repeated(table)),
     }
     return StageTables(examples, quarantine, merged, summary)
 
 
+def _refused(rows: pl.DataFrame, config: LabelsConfig) -> pa.Table:
+    return quarantine_rows(rows.with_columns(_reason(config).alias("reason")), STAGE)
+
+
+def _with_texts(table: pa.Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose text stands with different labels, as they stand in the table."""
+    texts = to_polars(take(table, rows["place"].to_numpy()))
+    return texts.with_columns(pl.lit("conflicting_labels").alias("rule"))
+
+
+def clustered(part: pa.Table) -> pa.Table:
+    """Labelled rows with their cluster (`LABELED_SCHEMA`)."""
+    frame = to_polars(part)
+    return from_polars(frame.with_columns(_clusters(frame).alias("cluster")), LABELED_SCHEMA, sort=False)
+
+
 def cluster_key(group: str | None, text_key: str) -> str:
-    """What is never split apart: `g:` and the user's group, else `t:` and the hash of the normalised text.
-
-    The text enters as 128 bits of SHA-256, so that a key says nothing about the text and has one length.
-    """
-    if group is not None:
-        return f"g:{group}"
-    return f"t:{hashlib.sha256(text_key.encode()).hexdigest()[:32]}"
+    """What is never split apart: `g:` and the user's group, else `t:` and the text_key."""
+    return f"t:{text_key}" if group is None else f"g:{group}"
 
 
-def clusters(frame: pl.DataFrame) -> pl.Series:
+def _clusters(frame: pl.DataFrame) -> pl.Series:
     """The cluster key of each row, from its group and text_key."""
     keys = [cluster_key(group, key) for group, key in zip(frame["group"], frame["text_key"], strict=True)]
     return pl.Series(keys, dtype=pl.String)
@@ -138,12 +159,11 @@ def _reason(config: LabelsConfig) -> pl.Expr:
     return pl.col("rule").replace_strict(reasons, return_dtype=pl.String)
 
 
-def _unknown_values(refused: pl.DataFrame) -> list[dict[str, str | int]]:
+def _unknown_values(refused: pl.DataFrame) -> dict[str, int]:
     unknown = refused.filter(pl.col("rule").is_in(["unknown_label", "not_a_number"]))
-    values = (
-        unknown.group_by(_raw().alias("value")).len("rows").sort("rows", "value", descending=[True, False])
-    )
-    return [
-        {"value": mask(value, _LISTED_CHARS), "rows": rows}
-        for value, rows in values.head(_LISTED_VALUES).iter_rows()
-    ]
+    return dict(unknown.group_by(_raw().alias("value")).len().iter_rows())
+
+
+def _listed(unknown: Counter[str]) -> list[dict[str, str | int]]:
+    commonest = sorted(unknown.items(), key=lambda entry: (-entry[1], entry[0]))[:_LISTED_VALUES]
+    return [{"value": mask(value, _LISTED_CHARS), "rows": rows} for value, rows in commonest]

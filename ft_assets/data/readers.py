@@ -18,11 +18,20 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ft_assets.data.config import ColumnRef, ColumnsConfig, SourceConfig
-from ft_assets.data.examples import QUARANTINE_SCHEMA, RAW_SCHEMA, StageTables, counts, example_ids, first_ids
+from ft_assets.data.examples import (
+    QUARANTINE_SCHEMA,
+    RAW_SCHEMA,
+    StageTables,
+    counts,
+    digests,
+    example_ids,
+    occurrences,
+)
 from ft_assets.data.formats import (
     UNDECODABLE,
     UNREADABLE_FILE,
@@ -43,11 +52,12 @@ from ft_assets.data.formats import (
 from ft_assets.data.forms import Form, Unusable, columns_by_field, recognised
 from ft_assets.data.layouts import Layout, load_layout
 from ft_assets.errors import UserError
+from ft_assets.spill import Spill, slices, take
 
 if TYPE_CHECKING:
     from ft_assets.sources import ResolvedFile
 
-__all__ = ["raw_examples", "read_source"]
+__all__ = ["raw_examples"]
 
 STAGE = "raw_examples"
 _READERS = {
@@ -90,96 +100,117 @@ def raw_examples(
         UserError: A source cannot be used, or none of the files: says which, why, and what to do.
     """
     layout = load_layout(task_type)
-    seen: dict[bytes, int] = {}
+    good, bad = Spill(_unidentified(RAW_SCHEMA)), Spill(_unidentified(QUARANTINE_SCHEMA))
+    files_read: list[_File] = []
     faults: list[UserError] = []
-    parts = [
-        read_source(
-            source, files, columns, layout, seen=seen, base=base, suppressed=suppressed, faults=faults
-        )
-        for source, files in sources
-    ]
-    made = _together(parts)
-    if faults and len(faults) == len(made.summary["files"]):
+    for source, files in sources:
+        for file, its_rows, its_refusals in _read(_Source(source, columns, layout), files, base, faults):
+            good.add(its_rows)
+            bad.add(its_refusals)
+            files_read.append(file)
+    if faults and len(faults) == len(files_read):
         raise faults[0]
-    return made
+    examples, kept = _identified(good.table(), RAW_SCHEMA, suppressed)
+    refused, kept_refused = _identified(bad.table(), QUARANTINE_SCHEMA, suppressed)
+    refused = take(refused, pc.sort_indices(refused["example_id"]).to_numpy())
+    tables = StageTables(examples, refused)
+    summary = counts(sum(file.rows for file in files_read), examples, refused, tables.merged) | {
+        "erased": int((~kept).sum() + (~kept_refused).sum()),
+        "files": _entries(files_read, kept, kept_refused),
+        "groups": pc.count_distinct(examples["group"]).as_py(),
+        "without_group": examples["group"].null_count,
+        "without_label": examples["label"].null_count,
+    }
+    forms = [{"file": file.name} | file.form for file in files_read if file.form]
+    return StageTables(examples, refused, tables.merged, summary | ({"forms": forms} if forms else {}))
 
 
-def read_source(
-    source: SourceConfig,
-    files: Sequence[ResolvedFile],
-    columns: ColumnsConfig,
-    layout: Layout,
-    *,
-    seen: dict[bytes, int] | None = None,
-    base: Path | None = None,
-    suppressed: Collection[str] = frozenset(),
-    faults: list[UserError] | None = None,
-) -> StageTables:
-    """Read one source; arguments, result and errors as for `raw_examples`.
-
-    Args:
-        source: The source.
-        files: Its files in reading order.
-        columns: Which columns hold what.
-        layout: Which columns are input.
-        seen: Occurrences counted so far, shared by the sources of a task.
-        base: As for `raw_examples`.
-        suppressed: As for `raw_examples`.
-        faults: Receives why files were refused; where not given, the first of them is raised.
-    """
-    seen = {} if seen is None else seen
-    reader = _Source(source, columns, layout, seen, suppressed)
+def _read(
+    reader: _Source, files: Sequence[ResolvedFile], base: Path | None, faults: list[UserError]
+) -> Iterator[tuple[_File, pa.Table, pa.Table]]:
+    """Each file of a source, its rows and its refusals. Why a file cannot be used is added to the faults."""
+    source = reader.source
     if source.function is not None:
         rows = function.read(source.function, base or Path.cwd(), reader.wanted)
-        return reader.table(source.function, rows)
+        yield reader.tables(source.function, rows)
+        return
     if not files:
         raise UserError("no file was found", where=f"source '{source.path}'", do="check the path or pattern")
-    return _together([_read_or_refuse(file, source, reader, faults) for file in files])
+    for file in files:
+        try:
+            yield _read_file(file, reader)
+        except compression.NoRoom:
+            raise
+        except UserError as error:
+            # Files of several sources may have the same name.
+            where = f"{error.where} (at {file.path})"
+            fault = UserError(error.what, where=where, do=error.do)
+            fault.__cause__ = error.__cause__
+            faults.append(fault)
+            yield reader.unreadable(file.name, error)
 
 
-def _read_or_refuse(
-    file: ResolvedFile, source: SourceConfig, reader: _Source, faults: list[UserError] | None
-) -> StageTables:
-    before = reader.seen
-    # The rows of a file that is refused half-way have not been seen: those of other files keep their ids.
-    reader.seen = _Seen(before)
-    try:
-        made = _read_file(file, source, reader)
-        before.update(reader.seen)
-        return made
-    except compression.NoRoom:
-        raise
-    except UserError as error:
-        # Files of several sources may have the same name.
-        where = f"{error.where} (at {file.path})"
-        fault = UserError(error.what, where=where, do=error.do)
-        fault.__cause__ = error.__cause__
-        if faults is None:
-            raise fault from error.__cause__
-        faults.append(fault)
-        reader.seen = before
-        return reader.unreadable(file.name, error)
-    finally:
-        reader.seen = before
-
-
-class _Seen(dict[bytes, int]):
-    """Occurrences counted in one file, on top of those before it."""
-
-    def __init__(self, before: dict[bytes, int]) -> None:
-        super().__init__()
-        self._before = before
-
-    def get(self, key: bytes, default: Any = None) -> Any:
-        found = super().get(key)
-        return self._before.get(key, default) if found is None else found
-
-
-def _read_file(file: ResolvedFile, source: SourceConfig, reader: _Source) -> StageTables:
+def _read_file(file: ResolvedFile, reader: _Source) -> tuple[_File, pa.Table, pa.Table]:
+    source = reader.source
     kind = sniff.file_format(file.name, source)
     with compression.unpacked(file.path, file.name, source) as path:
         sniff.check(path, file.name, kind, source.encoding)
-        return reader.table(file.name, _READERS[kind](path, file.name, source, reader.wanted))
+        return reader.tables(file.name, _READERS[kind](path, file.name, source, reader.wanted))
+
+
+def _unidentified(schema: pa.Schema) -> pa.Schema:
+    """The schema before rows have ids: an id counts equal rows, and which ones stand before is known at the end."""
+    return schema.set(schema.get_field_index("example_id"), pa.field("example_id", pa.binary(16)))
+
+
+def _identified(
+    table: pa.Table, schema: pa.Schema, suppressed: Collection[str]
+) -> tuple[pa.Table, np.ndarray]:
+    """The rows with their ids, without those that are suppressed, and which ones are kept."""
+    number, start = occurrences(table["example_id"]), 0
+    ids = [pa.array([], pa.string())]
+    kept = np.ones(table.num_rows, dtype=bool)
+    for part in slices(table.select(["example_id"])):
+        end, keys = start + part.num_rows, part["example_id"].to_pylist()
+        own = example_ids(keys, number[start:end].tolist())
+        if suppressed:
+            first = example_ids(keys, [0] * len(keys))
+            kept[start:end] = [
+                one not in suppressed and other not in suppressed
+                for one, other in zip(own, first, strict=True)
+            ]
+        ids.append(pa.array(own, pa.string()))
+        start = end
+    place = schema.get_field_index("example_id")
+    identified = table.set_column(place, schema.field(place), pa.chunked_array(ids))
+    return (identified if kept.all() else take(identified, np.flatnonzero(kept))), kept
+
+
+class _File(NamedTuple):
+    """A file (or function) that was read, in numbers and words."""
+
+    source: str
+    name: str
+    rows: int
+    kept: int
+    refused: int
+    form: dict[str, str] | None = None
+    """How it was read, for people, where rows are conversations."""
+    unreadable: str = ""
+    """Why it was refused as a whole."""
+
+
+def _entries(files: Sequence[_File], kept: np.ndarray, kept_refused: np.ndarray) -> list[dict[str, Any]]:
+    """The files for the summary, given which of all rows and of all refusals have not been erased."""
+    entries, row, refusal = [], 0, 0
+    for file in files:
+        refused = int(kept_refused[refusal : refusal + file.refused].sum())
+        erased = file.kept - int(kept[row : row + file.kept].sum()) + file.refused - refused
+        row, refusal = row + file.kept, refusal + file.refused
+        entry = {"source": file.source, "file": file.name, "rows": file.rows, "refused": refused}
+        entry |= {"unreadable": file.unreadable} if file.unreadable else {}
+        entries.append(entry | ({"erased": erased} if erased else {}))
+    return entries
 
 
 class _Row(NamedTuple):
@@ -199,11 +230,7 @@ class _Source:
     source: SourceConfig
     columns: ColumnsConfig
     layout: Layout
-    seen: dict[bytes, int]
-    suppressed: Collection[str]
     wanted: Wanted = field(init=False)
-    erased: int = field(init=False, default=0)
-    """Rows of the present file that were left out."""
     form: Form | None = field(init=False, default=None)
     """That of the present file, where rows are conversations."""
     _fields: list[str] = field(init=False, default_factory=list)
@@ -236,10 +263,10 @@ class _Source:
         wanted += [Column(name, optional=True) for name in optional.values()]
         return [*wanted, *self._group_column]
 
-    def table(self, where: str, rows: Iterable[Record | Refusal]) -> StageTables:
-        """All rows of one file (or function) as tables."""
+    def tables(self, where: str, rows: Iterable[Record | Refusal]) -> tuple[_File, pa.Table, pa.Table]:
+        """All rows of one file (or function), and all refusals."""
         self._where, self.form = where, None
-        good, bad = [RAW_SCHEMA.empty_table()], [QUARANTINE_SCHEMA.empty_table()]
+        good, bad = Spill(_unidentified(RAW_SCHEMA)), Spill(_unidentified(QUARANTINE_SCHEMA))
         total, rules, first = 0, Counter[str](), ""
         for chunk in _chunks(rows):
             total += len(chunk)
@@ -247,34 +274,28 @@ class _Source:
             refusals = [row for row in made if isinstance(row, Refusal)]
             rules.update(refusal.rule for refusal in refusals)
             first = first or (refusals[0].reason if refusals else "")
-            good.append(self._examples(where, [row for row in made if isinstance(row, _Row)]))
-            bad.append(self._refused(where, refusals))
+            good.add(self._examples(where, [row for row in made if isinstance(row, _Row)]))
+            bad.add(self._refused(where, refusals))
         self._judge(where, total, rules, first)
-        examples, refused = pa.concat_tables(good), pa.concat_tables(bad)
-        entry = {"source": self.source.name, "file": where, "rows": total, "refused": refused.num_rows}
-        if self.erased:
-            entry["erased"], self.erased = self.erased, 0
-        return _tables(total, examples, refused, [entry], self._forms())
+        kept, refused = good.table(), bad.table()
+        file = _File(self.source.name, where, total, kept.num_rows, refused.num_rows, self._shown_form())
+        return file, kept, refused
 
-    def unreadable(self, where: str, error: UserError) -> StageTables:
+    def unreadable(self, where: str, error: UserError) -> tuple[_File, pa.Table, pa.Table]:
         """A file that was refused: one entry of the quarantine."""
-        self.erased = 0
         reason = "; ".join(part for part in (f"{error.where}: {error.what}", error.do) if part)
         refused = self._refused(where, [Refusal(None, UNREADABLE_FILE, reason, b"")], (where.encode(),))
-        entry = {"source": self.source.name, "file": where, "rows": 1, "refused": refused.num_rows}
-        entry["unreadable"] = reason
-        if self.erased:
-            entry["erased"], self.erased = self.erased, 0
-        return _tables(1, RAW_SCHEMA.empty_table(), refused, [entry], [])
+        file = _File(self.source.name, where, 1, 0, 1, unreadable=reason)
+        return file, _unidentified(RAW_SCHEMA).empty_table(), refused
 
-    def _forms(self) -> list[dict[str, str]]:
+    def _shown_form(self) -> dict[str, str] | None:
         """How the present file was read, for people."""
         if self.form is None:
-            return []
+            return None
         fields = (*self.form.fields, *self.form.optional)
         renamed = [f"{name} as {to}" for name, to in self._renamed.items() if to in fields]
         mapping = self.form.mapping + (f" ({', '.join(renamed)})" if renamed else "")
-        return [{"file": self._where, "form": self.form.name, "mapping": mapping}]
+        return {"form": self.form.name, "mapping": mapping}
 
     def _row(self, record: Record) -> _Row | Refusal:
         """What a record holds, by its meaning."""
@@ -299,25 +320,16 @@ class _Source:
         inputs = zip(*(columns[name] for name in self.layout.input_fields), strict=True)
         encoded = [[None if value is None else value.encode() for value in row] for row in inputs]
         count = len(rows)
-        table = pa.table(
+        return pa.table(
             {
-                "example_id": example_ids(self.source.name, encoded, self.seen),
+                "example_id": digests(self.source.name, encoded),
                 "source": [self.source.name] * count,
                 "file": [where] * count,
                 "row": [row.row for row in rows],
                 **columns,
             },
-            schema=RAW_SCHEMA,
+            schema=_unidentified(RAW_SCHEMA),
         )
-        return self._without_erased(table, encoded)
-
-    def _without_erased(self, table: pa.Table, records: Sequence[Sequence[bytes | None]]) -> pa.Table:
-        if not self.suppressed:
-            return table
-        ids = zip(table["example_id"].to_pylist(), first_ids(self.source.name, records), strict=True)
-        kept = [own not in self.suppressed and first not in self.suppressed for own, first in ids]
-        self.erased += kept.count(False)
-        return table.filter(pa.array(kept, pa.bool_()))
 
     def _group(self, value: str | None) -> str | None:
         if value is None or self._pattern is None:
@@ -329,9 +341,9 @@ class _Source:
         # Two leading fields that no readable row has keep these ids apart from those of examples.
         raw = [(None, b"refused", refusal.raw, *also) for refusal in refusals]
         count = len(refusals)
-        table = pa.table(
+        return pa.table(
             {
-                "example_id": example_ids(self.source.name, raw, self.seen),
+                "example_id": digests(self.source.name, raw),
                 "stage": [STAGE] * count,
                 "rule": [refusal.rule for refusal in refusals],
                 "reason": [refusal.reason for refusal in refusals],
@@ -339,9 +351,8 @@ class _Source:
                 "file": [where] * count,
                 "row": [refusal.row for refusal in refusals],
             },
-            schema=QUARANTINE_SCHEMA,
+            schema=_unidentified(QUARANTINE_SCHEMA),
         )
-        return self._without_erased(table, raw)
 
     def _judge(self, where: str, total: int, rules: Counter[str], first: str) -> None:
         if total == 0:
@@ -367,36 +378,3 @@ def _chunks(rows: Iterable[Record | Refusal]) -> Iterator[list[Record | Refusal]
     iterator = iter(rows)
     while chunk := list(islice(iterator, _CHUNK_ROWS)):
         yield chunk
-
-
-def _together(parts: Sequence[StageTables]) -> StageTables:
-    files, forms = (
-        [entry for part in parts for entry in part.summary.get(name, [])] for name in ("files", "forms")
-    )
-    return _tables(
-        sum(part.summary["rows_in"] for part in parts),
-        pa.concat_tables([part.examples for part in parts]),
-        pa.concat_tables([part.quarantine for part in parts]).sort_by("example_id"),
-        files,
-        forms,
-    )
-
-
-def _tables(
-    total: int,
-    examples: pa.Table,
-    quarantine: pa.Table,
-    files: list[dict[str, Any]],
-    forms: list[dict[str, str]],
-) -> StageTables:
-    tables = StageTables(examples, quarantine)
-    summary = counts(total, examples, quarantine, tables.merged) | {
-        "erased": sum(entry.get("erased", 0) for entry in files),
-        "files": files,
-        "groups": pc.count_distinct(examples["group"]).as_py(),
-        "without_group": examples["group"].null_count,
-        "without_label": examples["label"].null_count,
-    }
-    if forms:
-        summary["forms"] = forms
-    return StageTables(examples, quarantine, tables.merged, summary)

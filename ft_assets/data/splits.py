@@ -20,10 +20,13 @@ from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ft_assets.data.cleaning import answer_lengths
 from ft_assets.data.config import SplitsConfig
-from ft_assets.data.examples import SPLIT_SCHEMA, StageTables, counts, from_polars, to_polars
+from ft_assets.data.examples import SPLIT_SCHEMA, StageTables, conform, counts, from_polars, to_polars
+from ft_assets.data.merging import keep_by_id
+from ft_assets.data.texts import answer_lengths
+from ft_assets.spill import Spill, slices
 
 __all__ = ["SPLITS", "split", "split_of", "uniform"]
 
@@ -45,11 +48,13 @@ def split(table: pa.Table, config: SplitsConfig, *, classes: bool = True) -> dic
         `label_shares`, `overall_label_shares`, and `largest_deviation` (split, label, and share minus overall
         share, the largest of this split in size). These four only where labels are classes; else `answer_lengths`.
     """
-    rows = to_polars(table)
-    names = {key: split_of(key, config) for key in rows["cluster"].unique().to_list()}
-    where = pl.Series("split", [names[key] for key in rows["cluster"]], dtype=pl.String)
-    parts = {name: rows.filter(where == name) for name in SPLITS}
-    return {name: _tables(name, part, rows, classes) for name, part in parts.items()}
+    parts = {name: Spill(SPLIT_SCHEMA) for name in SPLITS}
+    for slice_ in slices(table):
+        rows = to_polars(conform(slice_, SPLIT_SCHEMA))
+        where = pl.Series([split_of(key, config) for key in rows["cluster"]], dtype=pl.String)
+        for name, part in parts.items():
+            part.add(from_polars(rows.filter(where == name), SPLIT_SCHEMA, sort=False))
+    return {name: _tables(name, keep_by_id(part.table()), table, classes) for name, part in parts.items()}
 
 
 def split_of(cluster: str, config: SplitsConfig) -> SplitName:
@@ -68,19 +73,18 @@ def uniform(cluster: str, salt: str) -> float:
     return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
 
 
-def _tables(name: SplitName, part: pl.DataFrame, rows: pl.DataFrame, classes: bool) -> StageTables:
-    examples = from_polars(part, SPLIT_SCHEMA)
-    tables = StageTables(examples)
-    summary = counts(part.height, examples, tables.quarantine, tables.merged) | {
-        "rows_of_all": rows.height,
-        "share": round(part.height / rows.height, 6) if rows.height else 0.0,
-        "clusters": part["cluster"].n_unique(),
+def _tables(name: SplitName, part: pa.Table, rows: pa.Table, classes: bool) -> StageTables:
+    tables = StageTables(part)
+    summary = counts(part.num_rows, part, tables.quarantine, tables.merged) | {
+        "rows_of_all": rows.num_rows,
+        "share": round(part.num_rows / rows.num_rows, 6) if rows.num_rows else 0.0,
+        "clusters": pc.count_distinct(part["cluster"]).as_py(),
     }
-    own = _balance(name, part, rows) if classes else {"answer_lengths": answer_lengths(part["label"])}
-    return StageTables(examples, summary=summary | own)
+    own = _balance(name, part, rows) if classes else {"answer_lengths": answer_lengths(part)}
+    return StageTables(part, summary=summary | own)
 
 
-def _balance(name: SplitName, part: pl.DataFrame, rows: pl.DataFrame) -> dict[str, Any]:
+def _balance(name: SplitName, part: pa.Table, rows: pa.Table) -> dict[str, Any]:
     """How the labels are spread over this split, and over all rows."""
     overall, own = _labels(rows), _labels(part)
     overall_shares = _shares(overall)
@@ -93,8 +97,9 @@ def _balance(name: SplitName, part: pl.DataFrame, rows: pl.DataFrame) -> dict[st
     }
 
 
-def _labels(frame: pl.DataFrame) -> dict[str, int]:
-    return dict(sorted(frame["label"].value_counts().iter_rows()))
+def _labels(rows: pa.Table) -> dict[str, int]:
+    tally = pc.value_counts(rows["label"]).to_pylist()
+    return {entry["values"]: entry["counts"] for entry in sorted(tally, key=lambda entry: entry["values"])}
 
 
 def _shares(labels: dict[str, int]) -> dict[str, float]:

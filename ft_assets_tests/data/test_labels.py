@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from ft_assets.data.cleaning import clean
 from ft_assets.data.config import CleaningConfig, LabelsConfig
 from ft_assets.data.examples import CLEANED_SCHEMA, LABELED_SCHEMA, QUARANTINE_SCHEMA
-from ft_assets.data.labels import cluster_key, label
+from ft_assets.data.labels import label
 from ft_assets_tests.data.helpers import labelled, raw_table, rows
 
 NAMES = LabelsConfig(names=["neg", "pos"])
@@ -93,8 +93,8 @@ def test_rows_equal_once_mapped_are_merged_whatever_their_groups():
 
 def test_a_cluster_is_the_users_group_or_else_the_text():
     tables = labelled(("a", "pos", "author"), ("b", "neg", None), labels=NAMES)
-    assert rows(tables, "cluster") == [("g:author",), (cluster_key(None, "b"),)]
-    assert cluster_key(None, "b") == "t:3e23e8160039594a33894f6564e1b134"  # sha256 of "b", 128 bits
+    # sha256 of "b", 128 bits: splits hang on it
+    assert rows(tables, "cluster") == [("g:author",), ("t:3e23e8160039594a33894f6564e1b134",)]
 
 
 def test_the_summary_counts_labels_in_the_tasks_order_and_clusters():
