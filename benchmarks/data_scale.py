@@ -1,0 +1,149 @@
+"""The data layer at scale: peak memory and time of raw rows to splits, as assets of a task, by the number of rows.
+
+Each size is materialised by a process of its own, in a new data directory. Memory is what the process holds by itself
+(RssAnon, watched from outside): pages of files that it has mapped are the kernel's to drop.
+"""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from math import log
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.bars import Bar
+from benchmarks.planted import mixed_texts
+
+__all__ = ["measure_scale"]
+
+ROOT = Path(__file__).resolve().parent.parent
+MEMORY_MIB = 2_048
+EXPONENT = 1.1
+DIFFERENT = 50_000
+ASSETS = (
+    "raw_examples",
+    "cleaned_examples",
+    "labeled_examples",
+    "train_split",
+    "validation_split",
+    "test_split",
+)
+
+
+def measure_scale(sizes: tuple[int, int], seed: int) -> list[Bar]:
+    """Peak memory of the larger size, and the power of the rows by which the processor's time grows."""
+    with tempfile.TemporaryDirectory(prefix="ft_assets-scale-", dir=os.environ.get("FT_DATA_DIR")) as folder:
+        seconds, mib = zip(
+            *(_materialised(Path(folder, str(rows)), rows, seed) for rows in sizes), strict=True
+        )
+    power = log(seconds[1] / seconds[0]) / log(sizes[1] / sizes[0])
+    return [
+        Bar(f"scale: memory of {sizes[1]:,} rows", max(mib), MEMORY_MIB, False, "MiB"),
+        Bar(
+            f"scale: time grows with rows to the power of ({sizes[0]:,} to {sizes[1]:,})",
+            power,
+            EXPONENT,
+            False,
+        ),
+    ]
+
+
+def _materialised(data: Path, rows: int, seed: int) -> tuple[float, float]:
+    """Processor seconds and peak MiB of all data stages of a new task."""
+    (data / "incoming").mkdir(parents=True)
+    size = _write(data / "incoming" / "rows.parquet", rows, seed)
+    environment = {**os.environ, "FT_DATA_DIR": str(data), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "benchmarks.data_scale"],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        peak = _watched(process)
+        output.seek(0)
+        printed = output.read()
+    if process.returncode:
+        raise RuntimeError(f"{rows:,} rows failed:\n{printed[-6000:]}")
+    told = json.loads(printed.splitlines()[-1])
+    wall = time.perf_counter() - started
+    print(f"scale: {rows:,} rows ({size / 2**20:,.0f} MiB of text): {peak:,.0f} MiB, ", end="")
+    print(f"{told['cpu']:,.0f} CPU seconds, {wall:,.0f} s; of which {told['stages']}")
+    shutil.rmtree(data)
+    return told["cpu"], peak
+
+
+def _watched(process: subprocess.Popen[bytes]) -> float:
+    """Largest RssAnon of the process in MiB, ten times a second."""
+    peak = 0
+    while process.poll() is None:
+        try:
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        except OSError:
+            break
+        peak = max([peak, *(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))])
+        time.sleep(0.1)
+    process.wait()
+    return peak / 1024
+
+
+def _write(path: Path, rows: int, seed: int) -> int:
+    """A Parquet file of mixed rows, a tenth of them seen before: as many different texts as are drawn, told apart by a
+    number where they come again. Gives the bytes of text."""
+    draw, size = random.Random(seed), 0
+    texts = list(mixed_texts(draw, min(rows, DIFFERENT)))
+    schema = pa.schema([("text", pa.string()), ("label", pa.string()), ("author", pa.string())])
+    with pq.ParquetWriter(path, schema, compression="zstd") as file:
+        for start in range(0, rows, DIFFERENT):
+            part = [f"{text} {start}" if text.strip() else text for text in texts[: rows - start]]
+            size += sum(map(len, part))
+            labels = [f"label {len(text.split()[0]) % 3}" if text.split() else "label 0" for text in part]
+            authors = [f"author {(start + place) // 7}" for place in range(len(part))]
+            file.write_table(pa.table([part, labels, authors], schema=schema))
+    return size
+
+
+def _task() -> None:
+    """Materialise the data stages of a task in this process; print the seconds of each as JSON."""
+    import dagster as dg
+
+    from ft_assets.components.fine_tuning_task import build_assets
+    from ft_assets.components.resources import default_resources
+    from ft_assets.components.stage import Task
+    from ft_assets.paths import data_dir
+    from ft_assets.task import TaskConfig
+
+    config = TaskConfig.model_validate(
+        {
+            "task_type": "text-classification",
+            "sources": [{"path": "incoming/*.parquet", "max_decoded_mib": 100_000}],
+            "columns": {"group": "author"},
+            "labels": [f"label {number}" for number in range(3)],
+            "base_model": str(data_dir()),
+        }
+    )
+    definitions = dg.Definitions(
+        assets=build_assets(Task("scale", config, data_dir())),
+        resources=default_resources(),
+        executor=dg.in_process_executor,
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey(["scale", name]) for name in ASSETS]
+        )
+    manifests = (json.loads(path.read_bytes()) for path in data_dir().glob("store/scale/*/*/manifest.json"))
+    seconds = {manifest["asset"]: round(manifest["seconds"], 1) for manifest in manifests}
+    print(json.dumps({"cpu": time.process_time(), "stages": seconds}))
+
+
+if __name__ == "__main__":
+    _task()
