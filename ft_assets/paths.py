@@ -8,6 +8,7 @@ from ft_assets.errors import UserError
 
 __all__ = [
     "cache_dir",
+    "cleaned_dir",
     "data_dir",
     "reports_port",
     "resume_dir",
@@ -48,6 +49,11 @@ def resume_dir() -> Path:
 def tokens_dir() -> Path:
     """Tokenised rows, by task: made anew where they are missing."""
     return cache_dir() / "tokens"
+
+
+def cleaned_dir() -> Path:
+    """What cleaning has made of rows, by task: made anew where it is missing."""
+    return cache_dir() / "cleaned"
 
 
 def reports_port() -> int:

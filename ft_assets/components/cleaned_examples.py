@@ -7,7 +7,9 @@ from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
 from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_and_audit
 from ft_assets.components.stage import Built, Stage, Step, Task
+from ft_assets.paths import cleaned_dir
 from ft_assets.task_types import generates
+from ft_assets.versions import hash_json, library_versions
 
 __all__ = ["stages"]
 
@@ -52,11 +54,16 @@ def stages(task: Task) -> list[Stage]:
 
 
 def _build(step: Step) -> Built:
+    from ft_assets.data.cleaned_parts import CleanedParts
     from ft_assets.data.cleaning import clean
 
-    config = step.stage.task.config
+    task = step.stage.task
+    rules = hash_json({"code": step.stage.code_version, "libraries": library_versions(step.stage.libraries)})
     made = clean(
-        step.inputs["raw_examples"].table(), config.cleaning, conversations=generates(config.task_type)
+        step.inputs["raw_examples"].table(),
+        task.config.cleaning,
+        conversations=generates(task.config.task_type),
+        kept=CleanedParts(cleaned_dir() / task.name, rules),
     )
     return write_and_audit(step, made)
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 
 import polars as pl
 import pyarrow as pa
 
+from ft_assets.data.cleaned_parts import CleanedPart, CleanedParts, parts
 from ft_assets.data.config import CleaningConfig
 from ft_assets.data.examples import (
     CLEANED_SCHEMA,
@@ -42,7 +43,7 @@ from ft_assets.data.texts import (
     text_lengths,
     where,
 )
-from ft_assets.spill import Spill, slices
+from ft_assets.spill import Spill
 
 __all__ = ["clean"]
 
@@ -53,13 +54,24 @@ STAGE = "cleaned_examples"
 _CONTROLS = r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u{ad}\u{200b}\u{2060}\u{feff}]"
 
 
-def clean(table: pa.Table, config: CleaningConfig, *, conversations: bool = False) -> StageTables:
+# Where a row stood does not change what becomes of it.
+_CLEANED = ["example_id", "context", "text", "label", "group"]
+
+
+def clean(
+    table: pa.Table,
+    config: CleaningConfig,
+    *,
+    conversations: bool = False,
+    kept: CleanedParts | None = None,
+) -> StageTables:
     """Clean raw examples.
 
     Args:
         table: `RAW_SCHEMA` rows.
         config: What to repair and what to refuse.
         conversations: Whether rows are conversations: their context and answer are texts, too.
+        kept: What was made of the same rows by the same rules before, and receives what is made now.
 
     Returns:
         `CLEANED_SCHEMA` rows. Of rows equal in text_key and raw label one is kept: the one with the smallest
@@ -68,24 +80,22 @@ def clean(table: pa.Table, config: CleaningConfig, *, conversations: bool = Fals
         quartiles of characters, before and after) and `texts_in_several_groups` (texts under at least two groups;
         they stay under the smallest one).
     """
+    kept = kept or CleanedParts(None, "")
     told = _Told()
     usable, refused = Spill(CLEANED_SCHEMA), Spill(QUARANTINE_SCHEMA)
-    for part in slices(table):
-        frame = _repair(to_polars(part), config, conversations, told)
-        rule = _rule(config, conversations)
-        judged = frame.with_columns(rule.alias("rule"))
-        bad = judged.filter(pl.col("rule").is_not_null())
-        refused.add(quarantine_rows(bad.with_columns(_reason(config, conversations).alias("reason")), STAGE))
-        good = judged.filter(pl.col("rule").is_null())
-        good = good.with_columns(text_keys(read_texts(good)).alias("text_key"))
-        usable.add(from_polars(good, CLEANED_SCHEMA, sort=False))
+    for part in parts(table):
+        done = kept.get(part.select(_CLEANED), lambda rows: _clean(rows, config, conversations))
+        usable.add(done.usable)
+        refused.add(_with_places(done.refused, part))
+        told.add(done.told)
+    kept.forget_others()
     cleaned = usable.table()
     same = repeated(cleaned)
     gone = merge(same)
     examples, quarantine = keep_by_id(cleaned, gone["place"]), keep_by_id(refused.table())
     merged = merged_table(gone)
     summary = counts(table.num_rows, examples, quarantine, merged) | {
-        "repaired": told.repaired,
+        "repaired": dict(told.repaired),
         "personal_data": {kind: told.personal_data[kind] for kind in config.personal_data},
         "lengths": {
             "unit": "characters",
@@ -98,12 +108,44 @@ def clean(table: pa.Table, config: CleaningConfig, *, conversations: bool = Fals
     return StageTables(examples, quarantine, merged, summary)
 
 
+def _clean(rows: pa.Table, config: CleaningConfig, conversations: bool) -> CleanedPart:
+    """What becomes of each row by itself."""
+    told = _Told()
+    frame = _repair(to_polars(rows), config, conversations, told)
+    judged = frame.with_columns(_rule(config, conversations).alias("rule"))
+    bad = judged.filter(pl.col("rule").is_not_null())
+    refused = quarantine_rows(bad.with_columns(_reason(config, conversations).alias("reason")), STAGE)
+    good = judged.filter(pl.col("rule").is_null())
+    good = good.with_columns(text_keys(read_texts(good)).alias("text_key"))
+    return CleanedPart(from_polars(good, CLEANED_SCHEMA, sort=False), refused, told.as_dict())
+
+
+def _with_places(refused: pa.Table, part: pa.Table) -> pa.Table:
+    """Refused rows with the file and row where each stood."""
+    if not refused.num_rows:
+        return refused
+    places = to_polars(part.select(["example_id", "file", "row"]))
+    joined = (
+        to_polars(refused)
+        .drop("file", "row")
+        .join(places, on="example_id", how="left", maintain_order="left")
+    )
+    return from_polars(joined, QUARANTINE_SCHEMA, sort=False)
+
+
 @dataclass
 class _Told:
     """What the repairs have changed: texts by kind of repair, placeholders by kind of personal data."""
 
-    repaired: dict[str, int] = field(default_factory=dict)
+    repaired: Counter[str] = field(default_factory=Counter)
     personal_data: Counter[str] = field(default_factory=Counter)
+
+    def as_dict(self) -> dict[str, dict[str, int]]:
+        return {"repaired": dict(self.repaired), "personal_data": dict(self.personal_data)}
+
+    def add(self, other: Mapping[str, Mapping[str, int]]) -> None:
+        self.repaired.update(other["repaired"])
+        self.personal_data.update(other["personal_data"])
 
 
 def _repair(frame: pl.DataFrame, config: CleaningConfig, conversations: bool, told: _Told) -> pl.DataFrame:
@@ -147,7 +189,7 @@ def _repaired(
     """Repaired texts; what each kind of repair has changed is added to `told`."""
 
     def step(name: str, after: pl.Series) -> pl.Series:
-        told.repaired[name] = told.repaired.get(name, 0) + int((text != after).sum() or 0)
+        told.repaired[name] += int((text != after).sum() or 0)
         return after
 
     if config.repair_encoding:

@@ -1,5 +1,5 @@
-"""What trainings keep outside of the store, and taking it away: the states of those that were cut off, and tokenised
-rows."""
+"""What is kept outside of the store to be quicker, and taking it away: the states of trainings that were cut off,
+tokenised rows, cleaned rows."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ft_assets.disk import folders, size_of
-from ft_assets.paths import resume_dir, tokens_dir
+from ft_assets.paths import cleaned_dir, resume_dir, tokens_dir
 
 __all__ = ["remove_unfinished", "unfinished"]
 
 
 def unfinished(task: str, older_than: datetime | None = None) -> list[Path]:
-    """The folders with resume points of a task, one a training, and those with its tokenised rows; only those that were
-    written longer ago, where a time is given."""
-    found = [*folders(resume_dir() / task), *folders(tokens_dir() / task)]
+    """The folders with resume points of a task, one a training, and those with its tokenised and its cleaned rows; only
+    those that were written longer ago, where a time is given."""
+    places = (resume_dir(), tokens_dir(), cleaned_dir())
+    found = [folder for place in places for folder in folders(place / task)]
     return [path for path in found if older_than is None or _written(path) < older_than]
 
 
 def remove_unfinished(paths: Iterable[Path]) -> int:
-    """Take them away; gives the bytes freed. Such a training begins anew, and tokenises its rows."""
+    """Take them away; gives the bytes freed. Such a training begins anew; rows are tokenised and cleaned again."""
     freed = 0
     for path in paths:
         freed += size_of(path)

@@ -3,13 +3,8 @@ other settings, does not tokenise them again."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import shutil
-import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from ft_assets.disk import folders, is_out_of_room
+from ft_assets.content_cache import ContentCache
 from ft_assets.versions import hash_json
 
 __all__ = ["Arrays", "TokenCache", "flat", "split", "texts_hash", "tokenizer_hash"]
@@ -26,8 +21,6 @@ __all__ = ["Arrays", "TokenCache", "flat", "split", "texts_hash", "tokenizer_has
 _FILE = "rows.safetensors"
 _KEPT = 8
 """Entries that stay: the splits of some base models or windows. The one used longest ago goes first."""
-
-_LONGEST_WRITE_SECONDS = 3_600
 
 Arrays = dict[str, np.ndarray]
 """Named arrays: what a file of safetensors holds."""
@@ -41,7 +34,8 @@ class TokenCache:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
+        self._entries = ContentCache(folder)
 
     def get(self, made_of: Mapping[str, Any], make: Callable[[], Arrays]) -> Arrays:
         """The entry, from the disk if it is there and whole, else made and kept.
@@ -50,39 +44,16 @@ class TokenCache:
             made_of: all that decides what is in it, as JSON.
             make: makes the arrays.
         """
-        entry = self._folder / hash_json(made_of)
-        with contextlib.suppress(OSError, SafetensorError):
-            found: Arrays = load_file(entry / _FILE)
-            os.utime(entry)
+        key = hash_json(made_of)
+        found: Arrays | None = self._entries.read(
+            key, lambda entry: load_file(entry / _FILE), SafetensorError
+        )
+        if found is not None:
             return found
         arrays = make()
-        self._keep(entry, arrays)
+        self._entries.write(key, lambda entry: save_file(arrays, entry / _FILE))
+        self._entries.keep(most=_KEPT)
         return arrays
-
-    def _keep(self, entry: Path, arrays: Arrays) -> None:
-        draft = self._folder / f".{uuid.uuid4().hex}"
-        try:
-            draft.mkdir(parents=True)
-            save_file(arrays, draft / _FILE)
-            shutil.rmtree(entry, ignore_errors=True)  # one that could not be read
-            draft.rename(entry)
-        except Exception as error:  # safetensors has its own kind of error for a full disk
-            shutil.rmtree(draft, ignore_errors=True)
-            # Without room nothing is kept; if another process has just written the same entry, that one stays.
-            if not is_out_of_room(error) and not entry.exists():
-                raise
-        for left in self._folder.glob(".*"):  # by a process that was killed while it wrote
-            if time.time() - _used(left) > _LONGEST_WRITE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
-        for old in sorted(folders(self._folder), key=_used, reverse=True)[_KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
-
-
-def _used(entry: Path) -> float:
-    try:
-        return entry.stat().st_mtime
-    except OSError:  # another process has just removed it
-        return 0.0
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

@@ -25,7 +25,7 @@ def cache(tmp_path):
 
 
 def entries(cache):
-    return sorted(cache._folder.iterdir())
+    return sorted(cache.folder.iterdir())
 
 
 def not_again():
@@ -61,7 +61,7 @@ def test_the_entries_used_last_stay(cache):
 
 def test_what_a_killed_process_has_left_goes_after_an_hour(cache):
     cache.get({"of": 1}, lambda: flat([[1]]))
-    old, fresh = (cache._folder / name for name in (".old", ".fresh"))
+    old, fresh = (cache.folder / name for name in (".old", ".fresh"))
     for draft in (old, fresh):
         draft.mkdir()
     os.utime(old, (0, 0))
