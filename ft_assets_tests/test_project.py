@@ -43,7 +43,7 @@ LAYERS = (
     ("lineage", "removal", "report_server"),
     ("data", "training", "evaluation"),
     ("artifacts", "sources", "planning", "provenance", "notifications", "cost"),
-    ("versions", "config", "disk", "errors", "loading", "paths", "spill", "task_types"),
+    ("versions", "config", "disk", "errors", "loading", "pages", "paths", "spill", "task_types"),
 )
 SAME_LAYER_APART = ("data", "training", "evaluation")
 
