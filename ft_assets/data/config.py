@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from ft_assets.config import StrictModel
+from ft_assets.config import StrictModel, nearest_or_all
 
 __all__ = [
     "CleaningConfig",
@@ -21,12 +21,24 @@ __all__ = [
     "ContractsConfig",
     "LabelsConfig",
     "PersonalKind",
+    "SettableCheck",
+    "Severity",
     "SourceConfig",
     "SplitsConfig",
     "Threshold",
 ]
 
 FileFormat = Literal["csv", "tsv", "jsonl", "parquet", "json", "arrow", "text"]
+Severity = Literal["critical", "warning"]
+SettableCheck = Literal[
+    "files_readable",
+    "few_rows_quarantined",
+    "every_class_present",
+    "answers_present",
+    "label_balance",
+    "no_drift",
+]
+"""Checks whose outcome is a matter of taste; the others say that something is wrong."""
 PersonalKind = Literal["email", "phone", "card", "iban", "id", "ip", "key", "url"]
 
 
@@ -271,10 +283,28 @@ class ContractsConfig(StrictModel):
 
     max_quarantined: float = Field(default=0.1, ge=0, le=1)
     """Share of a stage's rows that may be refused before a warning is given."""
-    unreadable_files: Literal["warning", "critical"] = "warning"
-    """What a file is that could not be read, while others could: warning, it is refused on its own; critical, nothing
-    is published until it is mended or taken away."""
     max_label_deviation: float = Field(default=0.15, ge=0, le=1)
     """Largest difference between a label's share in a split and in all rows before a warning is given.
     The hash is blind to the label: of 300 salts on the sample (300 clusters of twelve rows) 10 % put a split
     off by more than 0.1, none by more than 0.15."""
+    severity: dict[SettableCheck, Severity] = Field(default_factory=dict)
+    """Check → critical or warning, where it is not to be as it is: what is critical and fails keeps a stage from being
+    published, a warning tells. Checks that guard against faults of the project cannot be set."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_what_has_moved(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "unreadable_files" in values:
+            raise ValueError("'unreadable_files' is now 'severity: {files_readable: critical}'")
+        return values
+
+    @field_validator("severity", mode="before")
+    @classmethod
+    def _name_the_nearest_check(cls, given: Any) -> Any:
+        known = get_args(SettableCheck)
+        for name in given if isinstance(given, dict) else ():
+            if name not in known:
+                raise ValueError(
+                    f"no check '{name}' has a severity that can be set: {nearest_or_all(name, known)}"
+                )
+        return given
