@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ft_assets.pages.charts import clip
 from ft_assets.pages.html import environment, safe, style
 
 __all__ = ["TEMPLATES", "render_card"]
@@ -46,6 +47,7 @@ def render_card(card: Mapping[str, Any]) -> str:
         "percent": percent,
         "words": lambda name: str(name).replace("_", " "),
         "kind": lambda name: PERSONAL.get(name, name),
+        "cut": clip,
         "figure": lambda value: NO_VALUE if value is None else f"{value:.3f}",
     }
     return (

@@ -12,6 +12,7 @@ from ft_assets.data.examples import StageTables, counts
 from ft_assets_tests.data.card.test_facts import ABOUT, NO_DRIFT, manifests_of
 from ft_assets_tests.data.helpers import raw_table
 from ft_assets_tests.pages.helpers import HOSTILE, Page
+from ft_assets_tests.ui import browser_page
 
 LONG = "W" * 3_000
 
@@ -105,10 +106,20 @@ def test_hostile_values_stay_out_of_styles(hostile):
     assert styles and all(re.fullmatch(r"(width|height|left|top):[\d.]+%", value) for value in styles)
 
 
-def test_a_word_without_end_makes_no_page_without_end():
-    html = render_card(card_of([LONG, "b"], LONG, group=LONG, title=LONG))
-    assert len(html) < 200_000
-    assert "overflow-wrap: anywhere" in Page(html).style
+@pytest.mark.browser
+def test_a_word_without_end_fits_a_phone(tmp_path):
+    about = dict.fromkeys(
+        ("title", "description", "licence", "source", "language", "contact"), HOSTILE + LONG
+    )
+    card = card_of([HOSTILE + LONG, "b"], LONG, group=LONG, settings={LONG: LONG}, **about)
+    (tmp_path / "card.html").write_text(render_card(card), encoding="utf-8")
+    with browser_page() as page:
+        told = []
+        page.on("console", lambda message: told.append(message.text))
+        page.set_viewport_size({"width": 390, "height": 900})
+        page.goto((tmp_path / "card.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        assert told == []
 
 
 def test_the_stream_has_room_for_all_of_its_labels(plain):
