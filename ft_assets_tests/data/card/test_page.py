@@ -43,8 +43,8 @@ def plain():
     drift = {
         "says": "Compared with version 0123.",
         "measures": [
-            {"measure": "labels", "of": "new rows", "value": 0.31, "low": 0.2, "high": 0.4, "limit": 0.1,
-             "drifted": True, "says": "how far"},
+            {"measure": "labels", "of": "new rows", "value": 0.31, "low": 0.2, "high": 0.4, "chance": 0.02,
+             "limit": 0.1, "drifted": True, "says": "how far"},
         ],
     }  # fmt: skip
     card = card_of(
@@ -81,7 +81,7 @@ def test_what_was_not_stated_is_said_not_to_be(plain):
 
 
 def test_drift_is_shown_with_its_numbers(plain):
-    assert re.search(r"0\.310\s+0\.200 to 0\.400\s*0\.100\s*drift", plain[2].text)
+    assert re.search(r"0\.310\s+0\.200 to 0\.400\s*0\.020\s*\+0\.1\s*drift", plain[2].text)
 
 
 def test_nothing_acts_and_nothing_is_fetched(plain, hostile):
