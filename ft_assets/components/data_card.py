@@ -26,6 +26,7 @@ TEMPLATES = PACKAGE / "data" / "card" / "templates"
 BUILD, LAST = "source:build/", "source:last_version"
 NONE = "none"
 LABELED = "labeled_examples"
+COMPARED = ("example_id", "text", "label", "cluster")
 DRIFT = Rule(
     "no_drift",
     "the rows are not other ones than those of the last version, as far as they are compared",
@@ -128,7 +129,7 @@ def _build(step: Step) -> Built:
     card = build_card(
         step.stage.config["about"],
         {asset: artifact.manifest for asset, artifact in made.items()},
-        clusters=cluster_facts(made[LABELED].table().column("cluster")),
+        clusters=cluster_facts(made[LABELED].table(columns=["cluster"])["cluster"]),
         drift=drift,
         settings=step.stage.config["settings"],
     )
@@ -151,8 +152,8 @@ def _drift(step: Step, store: ArtifactStore) -> tuple[dict[str, Any], CheckOutco
         )
         return {"version": None, "says": f"{why}: nothing to compare with.", "measures": []}, _outcome([], 0)
     found = compare(
-        store.open(task.name, LABELED, version).table(),
-        step.inputs[LABELED].table(),
+        store.open(task.name, LABELED, version).table(columns=COMPARED),
+        step.inputs[LABELED].table(columns=COMPARED),
         task.config.contracts.drift,
         classes=task.config.label_names is not None,
     )

@@ -38,7 +38,7 @@ def _build(step: Step) -> Built:
 
     rows = gather(
         [step.inputs[name].table("quarantine") for name in step.stage.inputs],
-        step.inputs["raw_examples"].table().select(["example_id", "file", "row"]),
+        step.inputs["raw_examples"].table(columns=["example_id", "file", "row"]),
     )
     step.staging.write_table("examples", rows)
     stages, rules = Counter(rows["stage"].to_pylist()), Counter(rows["rule"].to_pylist())

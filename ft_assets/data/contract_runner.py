@@ -28,11 +28,11 @@ from ft_assets.data.contracts import CheckOutcome, Expectation
 from ft_assets.data.examples import StageTables, to_polars
 from ft_assets.data.personal import free_of
 from ft_assets.data.texts import read_texts, text_keys
+from ft_assets.spill import slices
 
 __all__ = ["run"]
 
 _LISTED_IDS = 20
-_SLICE_ROWS = 100_000
 _RESULT_FORMAT = {
     "result_format": "COMPLETE",
     "unexpected_index_column_names": ["line"],
@@ -71,7 +71,7 @@ def _rows(
     """One line an example: its id and the columns that the expectations name; no text."""
     wanted = {each.kwargs["column"] for each in expected}
     cleaning = next((each.cleaning for each in expected if each.cleaning is not None), None)
-    frame = pl.concat([_flags(part, cleaning) for part in _slices(tables.examples)])
+    frame = pl.concat([_flags(part, cleaning) for part in map(to_polars, slices(tables.examples))])
     made = [(pl.col("example_id").is_null() | pl.col("example_id").is_unique()).alias("id_unique")]
     if "text_key" in frame.columns:
         made += [
@@ -84,12 +84,6 @@ def _rows(
     if any(column.endswith("_only_here") for column in wanted):
         frame = frame.with_columns(_overlap(tables, splits))
     return frame.select("example_id", *sorted(wanted & set(frame.columns) - {"example_id"}))
-
-
-def _slices(table: pa.Table) -> Iterator[pl.DataFrame]:
-    """The table in parts whose texts fit the memory; one part where there are no rows."""
-    for start in range(0, max(table.num_rows, 1), _SLICE_ROWS):
-        yield to_polars(table.slice(start, _SLICE_ROWS))
 
 
 def _flags(part: pl.DataFrame, cleaning: CleaningConfig | None) -> pl.DataFrame:
@@ -160,7 +154,7 @@ def _keys(tables: StageTables) -> pl.DataFrame:
                         "text": _hashed(text_keys(read_texts(part))),
                     }
                 )
-                for part in _slices(tables.examples)
+                for part in map(to_polars, slices(tables.examples))
             ]
         )
     return _keys_of[tables]

@@ -19,9 +19,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from ft_assets.data.cleaning import LENGTH_EDGES
 from ft_assets.data.config import DriftConfig
 from ft_assets.data.examples import to_polars
+from ft_assets.data.texts import LENGTH_EDGES
+from ft_assets.spill import take
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -104,7 +105,7 @@ def compare(last: pa.Table, now: pa.Table, config: DriftConfig, *, classes: bool
     """Compare two versions of the labelled rows.
 
     Args:
-        last: `LABELED_SCHEMA` rows of the last version.
+        last: `LABELED_SCHEMA` rows of the last version; example_id, text, label and cluster are read.
         now: Those of this one.
         config: Limits, and how many rows are looked at.
         classes: Whether labels are classes; answers are read as texts, after the prompt.
@@ -141,7 +142,7 @@ class _Side:
         chosen = narrow["example_id"].arg_sort().head(config.rows)
         self.clusters = narrow["cluster"].gather(chosen).to_list()
         columns = ["text"] if classes else ["text", "label"]
-        read = table.select(columns).take(pa.array(places.gather(chosen).to_numpy()))
+        read = take(table.select(columns), places.gather(chosen).to_numpy())
         texts = to_polars(read).select(pl.concat_str(columns, separator="\n", ignore_nulls=True)).to_series()
         self.lengths = _binned(texts)
         self.words = _count_words(texts)
