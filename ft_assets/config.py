@@ -2,12 +2,20 @@
 
 import difflib
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
-__all__ = ["StrictModel"]
+__all__ = ["StrictModel", "nearest_or_all"]
+
+
+def nearest_or_all(name: object, known: Iterable[str], what: str = "names") -> str:
+    """What may have been meant by a name that is not known."""
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"known {what}: {', '.join(known)}"
 
 
 class StrictModel(BaseModel):
@@ -25,11 +33,7 @@ class StrictModel(BaseModel):
         if isinstance(values, dict):
             for key in values:
                 if key not in cls.model_fields:
-                    near = difflib.get_close_matches(str(key), cls.model_fields, n=1, cutoff=0.5)
-                    hint = (
-                        f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(cls.model_fields)}"
-                    )
-                    raise ValueError(f"unknown key '{key}': {hint}")
+                    raise ValueError(f"unknown key '{key}': {nearest_or_all(key, cls.model_fields, 'keys')}")
         return values
 
     @classmethod

@@ -17,7 +17,8 @@ __all__ = [
     "training_processes",
 ]
 
-PROJECT = Path(__file__).resolve().parent.parent
+PACKAGE = Path(__file__).resolve().parent
+PROJECT = PACKAGE.parent
 
 
 def data_dir() -> Path:

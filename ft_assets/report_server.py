@@ -1,7 +1,8 @@
-"""Serves the evaluation reports and the lineage of tasks, and nothing else of the store, to browsers on this machine.
+"""Serves the evaluation reports, the data cards and the lineage of tasks, and nothing else of the store, to browsers on
+this machine.
 
-The UI cannot open a `file://` link, so the metadata of assets link here. Of the store's files only `report.html` and
-`report.json` of published reports are served: it also holds rows of text, which have no business in a browser.
+The UI cannot open a `file://` link, so the metadata of assets link here. Of the store's files only the page and the
+JSON of published reports and cards are served: it also holds rows of text, which have no business in a browser.
 """
 
 import html
@@ -17,9 +18,11 @@ from ft_assets.errors import UserError
 from ft_assets.lineage.graph import Build, builds
 from ft_assets.paths import reports_port, store_root
 
-__all__ = ["handler", "lineage_url", "report_url", "serve"]
+__all__ = ["card_url", "handler", "lineage_url", "report_url", "serve"]
 
-REPORT = re.compile(r"^/([A-Za-z][A-Za-z0-9_]*)/([0-9a-f]{8,64})/(report\.html|report\.json)$")
+PAGE = re.compile(r"^/([A-Za-z][A-Za-z0-9_]*)/([0-9a-f]{8,64})/(report|data_card)\.(html|json)$")
+ASSETS = {"report": "evaluation_report", "data_card": "data_card"}
+"""The asset that publishes each page."""
 LINEAGE = re.compile(r"^/([A-Za-z][A-Za-z0-9_]*)/lineage$")
 HOSTS = ("127.0.0.1", "localhost", "[::1]")
 # No script, no request to anywhere: a report is text, tables and inline pictures.
@@ -32,6 +35,11 @@ Current = Callable[[Collection[Build]], Mapping[str, Mapping[str, str]] | None]
 def report_url(task: str, data_version: str) -> str:
     """Where the server shows a report."""
     return f"http://127.0.0.1:{reports_port()}/{task}/{data_version}/report.html"
+
+
+def card_url(task: str, data_version: str) -> str:
+    """Where the server shows a data card."""
+    return f"http://127.0.0.1:{reports_port()}/{task}/{data_version}/data_card.html"
 
 
 def lineage_url(task: str, checkpoint: str = "") -> str:
@@ -75,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif match := LINEAGE.match(self.path):
             self._send_lineage(match[1])
         else:
-            self._send_report()
+            self._send_page()
 
     def _send_lineage(self, task: str) -> None:
         from ft_assets.lineage.page import render_lineage
@@ -92,36 +100,45 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._send(HTTPStatus.OK, "text/html", page.encode())
 
-    def _send_report(self) -> None:
-        match = REPORT.match(self.path)
-        file = self.root / match[1] / "evaluation_report" / match[2] / match[3] if match else None
+    def _send_page(self) -> None:
+        match = PAGE.match(self.path)
+        file = None
+        if match:
+            task, version, page, ending = match.groups()
+            file = self.root / task / ASSETS[page] / version / f"{page}.{ending}"
         if file is None or not file.is_file():
-            self._send(HTTPStatus.NOT_FOUND, "text/plain", b"no such report\n")
+            self._send(HTTPStatus.NOT_FOUND, "text/plain", b"no such report or data card\n")
             return
         kind = "text/html" if file.suffix == ".html" else "application/json"
         self._send(HTTPStatus.OK, kind, file.read_bytes())
 
     def _index(self) -> str:
+        sections = (
+            self._listing("Evaluation reports", "report", "none yet: materialise a task"),
+            self._listing("Data cards", "data_card", "none yet: materialise the data of a task"),
+        )
+        return (
+            "<!doctype html><meta charset=utf-8><title>Evaluation reports and data cards</title>"
+            "<style>body{font:16px/1.6 system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem}</style>"
+            f"{''.join(sections)}"
+        )
+
+    def _listing(self, title: str, page: str, none: str) -> str:
+        """Links to the pages of one kind, newest first."""
         manifests = sorted(
-            self.root.glob("*/evaluation_report/*/manifest.json"),
+            self.root.glob(f"*/{ASSETS[page]}/*/manifest.json"),
             key=lambda path: path.stat().st_mtime,
             reverse=True,
         )
         rows = []
         for path in manifests:
             made = json.loads(path.read_text(encoding="utf-8"))["created"]
-            task, version = path.parts[-4], path.parts[-2]
-            link = f"/{html.escape(task)}/{html.escape(version)}/report.html"
+            task, version = html.escape(path.parts[-4]), html.escape(path.parts[-2])
             rows.append(
-                f"<li><a href='{link}'>{html.escape(task)}</a> <small>{html.escape(made)}</small> "
-                f"<a href='/{html.escape(task)}/lineage'>lineage</a></li>"
+                f"<li><a href='/{task}/{version}/{page}.html'>{task}</a> <small>{html.escape(made)}</small> "
+                f"<a href='/{task}/lineage'>lineage</a></li>"
             )
-        listing = "".join(rows) or "<li>none yet: materialise a task</li>"
-        return (
-            "<!doctype html><meta charset=utf-8><title>Evaluation reports</title>"
-            "<style>body{font:16px/1.6 system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem}</style>"
-            f"<h1>Evaluation reports</h1><p>Newest first.</p><ul>{listing}</ul>"
-        )
+        return f"<h1>{title}</h1><p>Newest first.</p><ul>{''.join(rows) or f'<li>{none}</li>'}</ul>"
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         self.send_response(status)

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ft_assets.config import StrictModel
 from ft_assets.cost import CostConfig
+from ft_assets.data.card.config import CardConfig
 from ft_assets.data.config import (
     CleaningConfig,
     ColumnsConfig,
@@ -76,6 +77,8 @@ class TaskConfig(StrictModel):
     """Shares of validation and test, and the salt of the hash that assigns them."""
     contracts: ContractsConfig = ContractsConfig()
     """Limits of the data checks that are a matter of taste."""
+    card: CardConfig = CardConfig()
+    """What the data card says that no stage can know: licence, source, language, contact."""
     training: TrainingConfig = TrainingConfig()
     """Method, learning rate, epochs and all else that the trainer is told."""
     resume: ResumeConfig = ResumeConfig()

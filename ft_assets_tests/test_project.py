@@ -43,7 +43,18 @@ LAYERS = (
     ("lineage", "removal", "report_server"),
     ("data", "training", "evaluation"),
     ("artifacts", "sources", "planning", "provenance", "notifications", "cost"),
-    ("versions", "config", "content_cache", "disk", "errors", "loading", "paths", "spill", "task_types"),
+    (
+        "versions",
+        "config",
+        "content_cache",
+        "disk",
+        "errors",
+        "loading",
+        "pages",
+        "paths",
+        "spill",
+        "task_types",
+    ),
 )
 SAME_LAYER_APART = ("data", "training", "evaluation")
 

@@ -27,6 +27,7 @@ ASSETS = (
     "validation_split",
     "test_split",
     "quarantine",
+    "data_card",
     "base_model",
     "checkpoint",
     "baselines",

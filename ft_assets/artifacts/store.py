@@ -86,6 +86,14 @@ class ArtifactStore:
             )
         return Artifact(found.path, found.manifest)
 
+    def as_built(self, artifact: Artifact, build_key: str) -> Artifact:
+        """An artifact that was opened, with the record of one of the builds that gave it: equal output may come from
+        several, each with its checks and settings. As it was opened where that build is not known."""
+        entry = self._indexed(_place(artifact.task, artifact.asset), build_key)
+        if entry is None or entry["data_version"] != artifact.data_version:
+            return artifact
+        return Artifact(artifact.path, {**artifact.manifest, **entry["build"]})
+
     def has(self, task: str, asset: str, data_version: str) -> bool:
         """Whether an artifact is there, without a look at its files: cheap enough for every look of a sensor.
 

@@ -100,7 +100,7 @@ def _lineage(given: argparse.Namespace) -> None:
 def _print(found: Any) -> None:
     """Lines for people, without characters that would act on the terminal; all else as JSON."""
     if isinstance(found, list) and all(isinstance(line, str) for line in found):
-        from ft_assets.evaluation.charts import visible
+        from ft_assets.pages.charts import visible
 
         print("\n".join(visible(line) for line in found))
     else:

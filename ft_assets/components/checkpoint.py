@@ -16,9 +16,9 @@ from ft_assets.components.planner import new_rows
 from ft_assets.components.stage import Built, Stage, Step, Task
 from ft_assets.components.tags import TRAINED_TAG
 from ft_assets.components.worker_ahead import coming_work
-from ft_assets.evaluation.charts import as_markdown_image, line_chart_svg, visible
 from ft_assets.lineage.graph import builds
 from ft_assets.lineage.usage import making
+from ft_assets.pages.charts import as_markdown_image, line_chart_svg, visible
 from ft_assets.paths import resume_dir, tokens_dir
 from ft_assets.task import TaskConfig
 from ft_assets.task_types import generates

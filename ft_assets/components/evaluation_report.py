@@ -15,12 +15,13 @@ from ft_assets.components.checkpoint import learnt
 from ft_assets.components.live import LiveProgress
 from ft_assets.components.stage import Built, Rule, Stage, Step, Task
 from ft_assets.data.contracts import CheckOutcome
-from ft_assets.evaluation.charts import as_markdown_image, confusion_svg
 from ft_assets.evaluation.config import report_checks
+from ft_assets.pages.charts import as_markdown_image, confusion_svg
+from ft_assets.pages.html import STYLE
 from ft_assets.provenance import ancestors, provenance
 from ft_assets.report_server import report_url
 from ft_assets.task_types import generates
-from ft_assets.versions import files_version
+from ft_assets.versions import file_sha256, files_version
 
 __all__ = ["stages"]
 
@@ -40,14 +41,14 @@ def stages(task: Task) -> list[Stage]:
             description="How good the checkpoint is on the test split: metrics with 95 % intervals, "
             f"{'answers side by side' if writes else 'class by class'}, against the baselines on the same rows.",
             kinds=frozenset({"html", "parquet"}),
-            code=("ft_assets.evaluation", "ft_assets.provenance"),
+            code=("ft_assets.evaluation", "ft_assets.pages", "ft_assets.provenance"),
             config={
                 "task_type": config.task_type,
                 **learnt(config),
                 **({"generation": config.generation.model_dump(mode="json")} if writes else {}),
                 "evaluation": config.evaluation.model_dump(mode="json"),
                 "description": config.description,
-                "templates": files_version(TEMPLATES),
+                "templates": [files_version(TEMPLATES), file_sha256(STYLE)],
             },
             expectations=tuple(
                 Rule(name, text, "warning") for name, text in report_checks(config.task_type).items()

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from ft_assets.artifacts import Artifact
-from ft_assets.evaluation.charts import as_markdown_image, bar_chart_svg
+from ft_assets.pages.charts import as_markdown_image, bar_chart_svg
 from ft_assets.report_server import lineage_url
 
 __all__ = [

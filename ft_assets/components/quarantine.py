@@ -21,10 +21,10 @@ def stages(task: Task) -> list[Stage]:
             "Nothing is dropped: mend the source or the rule, and they flow again. The text of rows that could not "
             "be read stays in raw_examples.",
             kinds=frozenset({"parquet"}),
-            code=("ft_assets.data.quarantine",),
+            code=("ft_assets.data.quarantine", "ft_assets.data.examples"),
             config={},
             inputs=("raw_examples", "cleaned_examples", "labeled_examples"),
-            libraries=("pyarrow",),
+            libraries=("polars", "pyarrow"),
             loads=("ft_assets.data.quarantine",),
             describe=_describe,
             build=_build,
@@ -36,7 +36,10 @@ def _build(step: Step) -> Built:
     from ft_assets.data.quarantine import gather
     from ft_assets.versions import table_version
 
-    rows = gather([step.inputs[name].table("quarantine") for name in step.stage.inputs])
+    rows = gather(
+        [step.inputs[name].table("quarantine") for name in step.stage.inputs],
+        step.inputs["raw_examples"].table(columns=["example_id", "file", "row"]),
+    )
     step.staging.write_table("examples", rows)
     stages, rules = Counter(rows["stage"].to_pylist()), Counter(rows["rule"].to_pylist())
     summary = {"kept": rows.num_rows, "by_stage": dict(stages), "by_refusal": dict(rules)}
@@ -60,6 +63,8 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
                     "reason": row["reason"],
                     "text": mask(row["text"]) if row["text"] else "",
                     "stage": row["stage"],
+                    # A file that cannot be read as a whole has no row.
+                    "place": row["file"] if row["row"] is None else f"{row['file']}, row {row['row']}",
                     "example_id": row["example_id"],
                 }
                 for row in rows

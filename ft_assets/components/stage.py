@@ -100,6 +100,11 @@ class Stage:
     sources: Callable[[dict[str, Any]], Mapping[str, str]] | None = None
     """Content identities of what is read from outside the graph; their names begin with `source:`. It is given
     `Step.shared`."""
+    history: (
+        Callable[[dg.AssetExecutionContext, "Stage", Mapping[str, Artifact]], Mapping[str, str]] | None
+    ) = None
+    """Identities of what was published before and is looked at again; names as those of `sources`. The same again where
+    nothing else has changed, or nothing would ever be reused."""
     expectations: tuple[Expectation | Rule, ...] = ()
     libraries: tuple[str, ...] = ()
     """Distributions whose versions are written into the manifest."""
@@ -181,7 +186,7 @@ class Step:
     inputs: Mapping[str, Artifact]
     """The upstream artifacts, by asset."""
     sources: Mapping[str, str]
-    """What the stage's `sources` gave."""
+    """What the stage's `sources` and `history` gave."""
     build_key: str
     staging: Staging
     """Receives the files."""
@@ -281,8 +286,9 @@ def _draft(
     """The artifact in the store that has the stage's build key; else a new one, in staging."""
     store: ArtifactStore = context.resources.artifact_store.open()
     name = f"{stage.task.name}/{stage.asset}"
-    sources = stage.sources(shared) if stage.sources else {}
-    versions = {each: artifact.data_version for each, artifact in inputs.items()} | dict(sources)
+    sources = dict(stage.sources(shared) if stage.sources else {})
+    sources |= stage.history(context, stage, inputs) if stage.history else {}
+    versions = {each: artifact.data_version for each, artifact in inputs.items()} | sources
     of_build = partial(
         build_key,
         stage=stage.asset,

@@ -12,21 +12,33 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from ft_assets.config import StrictModel
+from ft_assets.config import StrictModel, nearest_or_all
 
 __all__ = [
     "CleaningConfig",
     "ColumnRef",
     "ColumnsConfig",
     "ContractsConfig",
+    "DriftConfig",
     "LabelsConfig",
     "PersonalKind",
+    "SettableCheck",
+    "Severity",
     "SourceConfig",
     "SplitsConfig",
     "Threshold",
 ]
 
 FileFormat = Literal["csv", "tsv", "jsonl", "parquet", "json", "arrow", "text"]
+Severity = Literal["critical", "warning"]
+SettableCheck = Literal[
+    "files_readable",
+    "few_rows_quarantined",
+    "every_class_present",
+    "answers_present",
+    "label_balance",
+]
+"""Checks whose outcome is a matter of taste; the others say that something is wrong."""
 PersonalKind = Literal["email", "phone", "card", "iban", "id", "ip", "key", "url"]
 
 
@@ -266,15 +278,59 @@ class SplitsConfig(StrictModel):
         return self
 
 
+class DriftConfig(StrictModel):
+    """When a version of the data counts as another than the last one. A value drifts when it is further above what
+    chance gives than its limit; it warns and never blocks."""
+
+    rows: int = Field(default=5_000, ge=100, le=50_000)
+    """Rows of either side whose texts are compared, a count: those with the smallest ids, which are hashes."""
+    min_rows: int = Field(default=100, ge=20)
+    """New rows, a count: of fewer nothing is said. With 100 the share of a label is known to 0.1 (95 %)."""
+    labels: float = Field(default=0.1, ge=0)
+    """Population stability index of the labels. Below 0.1 nothing has changed, above 0.25 much has (Siddiqi 2006,
+    Credit Risk Scorecards, p. 369)."""
+    lengths: float = Field(default=0.1, ge=0)
+    """The same of the texts' lengths, over bins that double."""
+    vocabulary: float = Field(default=0.1, ge=0, le=1)
+    """Jensen-Shannon distance of the words, from 0 to 1 (Endres & Schindelin 2003; 0.1 is what the tools of the field
+    take)."""
+    new_words: float = Field(default=0.1, ge=0, le=1)
+    """Share of words that the last version has not."""
+    classifier: float = Field(default=0.7, ge=0.5, le=1)
+    """Area under the ROC curve of a classifier that tells new rows from old ones (Lopez-Paz & Oquab 2017): 0.5 cannot,
+    1 always can, from 0.7 it can acceptably (Hosmer & Lemeshow 2000, p. 162). The lower end of the 95 % interval is
+    held against it."""
+
+
 class ContractsConfig(StrictModel):
     """Limits of the checks that are a matter of taste; the others follow from the task."""
 
     max_quarantined: float = Field(default=0.1, ge=0, le=1)
     """Share of a stage's rows that may be refused before a warning is given."""
-    unreadable_files: Literal["warning", "critical"] = "warning"
-    """What a file is that could not be read, while others could: warning, it is refused on its own; critical, nothing
-    is published until it is mended or taken away."""
     max_label_deviation: float = Field(default=0.15, ge=0, le=1)
     """Largest difference between a label's share in a split and in all rows before a warning is given.
     The hash is blind to the label: of 300 salts on the sample (300 clusters of twelve rows) 10 % put a split
     off by more than 0.1, none by more than 0.15."""
+    drift: DriftConfig = DriftConfig()
+    """When the data card warns of a version that is another than the last one."""
+    severity: dict[SettableCheck, Severity] = Field(default_factory=dict)
+    """Check → critical or warning, where it is not to be as it is: what is critical and fails keeps a stage from being
+    published, a warning tells. Checks that guard against faults of the project cannot be set."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_what_has_moved(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "unreadable_files" in values:
+            raise ValueError("'unreadable_files' is now 'severity: {files_readable: critical}'")
+        return values
+
+    @field_validator("severity", mode="before")
+    @classmethod
+    def _name_the_nearest_check(cls, given: Any) -> Any:
+        known = get_args(SettableCheck)
+        for name in given if isinstance(given, dict) else ():
+            if name not in known:
+                raise ValueError(
+                    f"no check '{name}' has a severity that can be set: {nearest_or_all(name, known)}"
+                )
+        return given

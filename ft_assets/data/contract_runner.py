@@ -1,8 +1,10 @@
-"""Runs a stage's contract with Great Expectations, on narrow Arrow-backed pandas frames.
+"""Runs a stage's contract with Great Expectations, on a few lines of a pandas frame.
 
-Great Expectations costs 16 to 38 times what the same test costs in a columnar engine, grows with the width of
-its frame, and reports raw cells unless told not to: so what needs the text is computed once, as flags, and it
-never sees a text. Not here: what is expected (`contracts`).
+Great Expectations costs 16 to 38 times what the same test costs in a columnar engine, grows with rows and width of its
+frame, and reports raw cells unless told not to. So polars makes flags of the rows and counts the different values of
+each; Great Expectations judges those values, one line each; which rows have a value that failed is looked up. It never
+sees a text. Texts are read in slices, and what is kept of a row are flags and hashes. Not here: what is expected
+(`contracts`).
 """
 
 from __future__ import annotations
@@ -26,13 +28,14 @@ from ft_assets.data.contracts import CheckOutcome, Expectation
 from ft_assets.data.examples import StageTables, to_polars
 from ft_assets.data.personal import free_of
 from ft_assets.data.texts import read_texts, text_keys
+from ft_assets.spill import slices
 
 __all__ = ["run"]
 
 _LISTED_IDS = 20
 _RESULT_FORMAT = {
     "result_format": "COMPLETE",
-    "unexpected_index_column_names": ["example_id"],
+    "unexpected_index_column_names": ["line"],
     "exclude_unexpected_values": True,
     "return_unexpected_index_query": False,
 }
@@ -42,56 +45,73 @@ def run(
     expected: Sequence[Expectation], tables: StageTables, splits: Mapping[str, StageTables] | None
 ) -> list[CheckOutcome]:
     """See `contracts.run`."""
-    frames = {
-        "rows": lambda: _rows(expected, tables, splits),
-        "counts": lambda: _counts(tables, splits),
-        "schema": lambda: _schema(tables),
-        "files": lambda: _files(tables),
+    of = {
+        frame: [each for each in expected if each.frame == frame]
+        for frame in ("rows", "files", "counts", "schema")
     }
-    outcomes: dict[str, CheckOutcome] = {}
-    for name, frame in frames.items():
-        wanted = [each for each in expected if each.frame == name]
-        if wanted:
-            outcomes |= {outcome.name: outcome for outcome in _validate(wanted, frame())}
-    return [outcomes[each.name] for each in expected]
+    outcomes: list[CheckOutcome] = []
+    if of["rows"]:
+        outcomes += _judge_values(of["rows"], _rows(of["rows"], tables, splits))
+    if of["files"]:
+        outcomes += _judge_values(of["files"], _files(tables))
+    if of["counts"]:
+        outcomes += _judge_counts(of["counts"], _counts(tables, splits))
+    if of["schema"]:
+        outcomes += _judge_schema(of["schema"], tables)
+    by_name = {outcome.name: outcome for outcome in outcomes}
+    return [by_name[each.name] for each in expected]
+
+
+# --- what is judged -------------------------------------------------------------------------------------------
 
 
 def _rows(
     expected: Sequence[Expectation], tables: StageTables, splits: Mapping[str, StageTables] | None
-) -> pd.DataFrame:
-    """One line an example: id, label, cluster and the flags that the expectations name; no text."""
-    wanted = {each.kwargs["column"] for each in expected if each.frame == "rows" and "column" in each.kwargs}
-    frame = to_polars(tables.examples)
-    columns = [name for name in ("example_id", "label", "cluster") if name in frame.columns]
-    narrow = frame.select(columns)
-    if "text" in frame.columns:
-        narrow = narrow.with_columns(_text_flags(frame))
-    for each in expected:
-        if each.cleaning is not None and {"context", "text", "label"} <= set(frame.columns):
-            narrow = narrow.with_columns(_impersonal(frame, each.cleaning))
-    if "label" in frame.columns:
-        label = frame["label"]
-        narrow = narrow.with_columns((label.is_not_null() | label.is_null().all()).alias("answered"))
+) -> pl.DataFrame:
+    """One line an example: its id and the columns that the expectations name; no text."""
+    wanted = {each.kwargs["column"] for each in expected}
+    cleaning = next((each.cleaning for each in expected if each.cleaning is not None), None)
+    frame = pl.concat([_flags(part, cleaning) for part in map(to_polars, slices(tables.examples))])
+    made = [(pl.col("example_id").is_null() | pl.col("example_id").is_unique()).alias("id_unique")]
     if "text_key" in frame.columns:
-        narrow = narrow.with_columns(
-            frame.select(
-                pl.col("text_key").is_first_distinct().alias("first_of_text"),
-                pl.struct("text_key", "label").is_first_distinct().alias("first_of_text_and_label"),
-            )
-        )
+        made += [
+            pl.col("text_key").is_first_distinct().alias("first_of_text"),
+            pl.struct("text_key", "label").is_first_distinct().alias("first_of_text_and_label"),
+        ]
+    if "label" in frame.columns:
+        made.append((pl.col("label_filled") | ~pl.col("label_filled").any()).alias("answered"))
+    frame = frame.with_columns(made)
     if any(column.endswith("_only_here") for column in wanted):
-        narrow = narrow.with_columns(_overlap(frame, tables, splits))
-    names = ["example_id", *(name for name in narrow.columns if name in wanted and name != "example_id")]
-    return _to_pandas(narrow.select(names).to_arrow())
+        frame = frame.with_columns(_overlap(tables, splits))
+    return frame.select("example_id", *sorted(wanted & set(frame.columns) - {"example_id"}))
 
 
-def _text_flags(frame: pl.DataFrame) -> list[pl.Series]:
-    text = frame["text"]
-    return [
-        pl.Series("text_filled", (text != "").replace(False, None)),
-        text.str.len_chars().cast(pl.Int64).alias("chars"),
-        (~text.str.contains("\ufffd", literal=True)).alias("no_replacement"),
-    ]
+def _flags(part: pl.DataFrame, cleaning: CleaningConfig | None) -> pl.DataFrame:
+    """What is looked at of some rows, each by itself."""
+    there = set(part.columns)
+    kept = part.select(name for name in ("example_id", "label") if name in there)
+    kept = kept.with_columns(
+        part[name].is_not_null().alias(f"{name}_filled")
+        for name in ("example_id", "label", "cluster")
+        if name in there
+    )
+    if "text_key" in there:
+        kept = kept.with_columns(_hashed(part["text_key"]).alias("text_key"))
+    if "text" in there:
+        text = part["text"]
+        kept = kept.with_columns(
+            (text != "").fill_null(False).alias("text_filled"),
+            text.str.len_chars().cast(pl.Int64).alias("chars"),
+            (~text.str.contains("\ufffd", literal=True)).alias("no_replacement"),
+        )
+    if cleaning is not None and {"context", "text", "label"} <= there:
+        kept = kept.with_columns(_impersonal(part, cleaning))
+    return kept
+
+
+def _hashed(values: pl.Series) -> pl.Series:
+    """64 bits in the place of a key: of 5 million keys two share them with a chance of one in a million."""
+    return values.hash(seed=0)
 
 
 def _impersonal(frame: pl.DataFrame, cleaning: CleaningConfig) -> pl.Series:
@@ -109,39 +129,57 @@ def _impersonal(frame: pl.DataFrame, cleaning: CleaningConfig) -> pl.Series:
     return (~frame["example_id"].is_in(found.implode())).alias("impersonal")
 
 
-def _overlap(
-    frame: pl.DataFrame, tables: StageTables, splits: Mapping[str, StageTables] | None
-) -> list[pl.Series]:
+def _overlap(tables: StageTables, splits: Mapping[str, StageTables] | None) -> list[pl.Series]:
     """Whether id, cluster and text of each row are in this split alone."""
     others = [other for other in (splits or {}).values() if other is not tables]
     if len(others) != 2:
         raise ValueError("the contract of a split needs all three splits, this one among them")
-    elsewhere = pl.concat([to_polars(other.examples) for other in others])
-    texts_elsewhere = pl.concat([_keys(other) for other in others])
-    return [
-        (~frame["example_id"].is_in(elsewhere["example_id"].implode())).alias("id_only_here"),
-        (~frame["cluster"].is_in(elsewhere["cluster"].implode())).alias("cluster_only_here"),
-        (~_keys(tables).is_in(texts_elsewhere.implode())).alias("text_only_here"),
-    ]
+    own, elsewhere = _keys(tables), pl.concat([_keys(other) for other in others])
+    return [(~own[name].is_in(elsewhere[name].implode())).alias(f"{name}_only_here") for name in own.columns]
 
 
-_text_keys: WeakKeyDictionary[StageTables, pl.Series] = WeakKeyDictionary()
+_keys_of: WeakKeyDictionary[StageTables, pl.DataFrame] = WeakKeyDictionary()
 
 
-def _keys(tables: StageTables) -> pl.Series:
-    """The normalised texts of a split: anew from what is to be published, once for three contracts."""
-    if tables not in _text_keys:
-        _text_keys[tables] = text_keys(read_texts(to_polars(tables.examples)))
-    return _text_keys[tables]
+def _keys(tables: StageTables) -> pl.DataFrame:
+    """What no two splits may share, hashed: id, cluster, and the normalised text, made anew from what is to be
+    published. Once for three contracts."""
+    if tables not in _keys_of:
+        _keys_of[tables] = pl.concat(
+            [
+                pl.DataFrame(
+                    {
+                        "id": _hashed(part["example_id"]),
+                        "cluster": _hashed(part["cluster"]),
+                        "text": _hashed(text_keys(read_texts(part))),
+                    }
+                )
+                for part in map(to_polars, slices(tables.examples))
+            ]
+        )
+    return _keys_of[tables]
 
 
-def _counts(tables: StageTables, splits: Mapping[str, StageTables] | None) -> pd.DataFrame:
-    """One line of numbers. What was kept is counted in the tables, not read from the summary."""
+def _files(tables: StageTables) -> pl.DataFrame:
+    """One line a source file; its name is what tells it apart."""
+    files = tables.summary.get("files", [])
+    return pl.DataFrame(
+        {
+            "example_id": [file["file"] for file in files],
+            "readable": ["unreadable" not in file for file in files],
+        },
+        schema={"example_id": pl.String, "readable": pl.Boolean},
+    )
+
+
+def _counts(tables: StageTables, splits: Mapping[str, StageTables] | None) -> dict[str, float]:
+    """Numbers about the stage. What was kept is counted in the tables, not read from the summary."""
     summary = tables.summary
     accounted = tables.examples.num_rows + tables.merged.num_rows + tables.quarantine.num_rows
     accounted += summary.get("erased", 0)  # of these there is no table, on purpose
-    numbers: dict[str, Any] = {
+    numbers: dict[str, float] = {
         "rows_in": summary["rows_in"],
+        "rows_kept": tables.examples.num_rows,
         "rows_accounted_for": accounted,
         "quarantined_share": tables.quarantine.num_rows / max(summary["rows_in"], 1),
     }
@@ -150,27 +188,91 @@ def _counts(tables: StageTables, splits: Mapping[str, StageTables] | None) -> pd
         numbers["rows_in_splits"] = sum(split.examples.num_rows for split in splits.values())
         deviation = summary.get("largest_deviation")
         numbers["largest_deviation"] = abs(deviation["deviation"]) if deviation else 0.0
-    # The id column is there because the result format names it; the line has none.
-    return _to_pandas(pa.table({"example_id": ["-"], **{name: [value] for name, value in numbers.items()}}))
+    return numbers
 
 
-def _schema(tables: StageTables) -> pd.DataFrame:
-    return pd.DataFrame(columns=[f"{field.name}: {field.type}" for field in tables.examples.schema])
+# --- judging --------------------------------------------------------------------------------------------------
 
 
-def _files(tables: StageTables) -> pd.DataFrame:
-    files = tables.summary.get("files", [])
-    columns = {
-        "example_id": pa.array(
-            [file["file"] for file in files], pa.string()
-        ),  # as the result format names it
-        "readable": pa.array(["unreadable" not in file for file in files], pa.bool_()),
-    }
-    return _to_pandas(pa.table(columns))
+def _judge_values(expected: Sequence[Expectation], frame: pl.DataFrame) -> Iterator[CheckOutcome]:
+    """Judge the different values of each column, and look up the rows that have those which failed."""
+    columns = sorted({each.kwargs["column"] for each in expected} & set(frame.columns))
+    values = {name: frame[name].drop_nulls().unique().sort() for name in columns}
+    # Columns of different lengths: those that end earlier go on as nulls, which no expectation looks at.
+    height = max((len(found) for found in values.values()), default=0)
+    lines = pl.DataFrame(
+        [
+            pl.Series("line", range(height), dtype=pl.Int64),
+            *(v.extend_constant(None, height - len(v)) for v in values.values()),
+        ]
+    )
+    for each, result in _validate(expected, lines.to_arrow()):
+        column = each.kwargs["column"]
+        found = result.result or {}
+        failed = lines[column].gather(_failed_lines(found)) if column in columns else None
+        rows = frame.filter(pl.col(column).is_in(failed.implode())) if failed is not None else frame.clear()
+        names = [str(name) for name in rows["example_id"].drop_nulls().head(_LISTED_IDS)]
+        labels = found.get("partial_missing_list") or []
+        checked, unexpected = frame.height, rows.height
+        if not found:
+            what = f"it could not be computed, because '{column}' is missing or unusable"
+        elif each.type == "ExpectColumnDistinctValuesToContainSet":
+            checked, unexpected = (
+                len(each.kwargs["value_set"]),
+                int(found.get("missing_count") or len(labels)),
+            )
+            what = f"no row has the label {', '.join(map(repr, labels))}"
+        elif isinstance(found.get("observed_value"), int | float):
+            what = f"found {found['observed_value']}"
+        else:
+            of = f"files ({', '.join(map(repr, names))})" if each.frame == "files" else "rows"
+            what = f"{unexpected} of {checked} {of}"
+        ids = names if each.frame == "rows" else []
+        yield _outcome(each, result, what, checked=checked, unexpected=unexpected, ids=ids)
 
 
-def _to_pandas(table: pa.Table) -> pd.DataFrame:
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
+def _failed_lines(found: Mapping[str, Any]) -> list[int]:
+    """Lines of the values that failed; with cell values excluded they come as one mapping of lists, else one a line."""
+    lines: list[int] = []
+    for entry in found.get("unexpected_index_list") or []:
+        place = entry["line"]
+        lines.extend(map(int, place) if isinstance(place, list) else [int(place)])
+    return lines
+
+
+def _judge_counts(expected: Sequence[Expectation], numbers: Mapping[str, float]) -> Iterator[CheckOutcome]:
+    line = pa.table({"line": [0], **{name: [value] for name, value in numbers.items()}})
+    for each, result in _validate(expected, line):
+        two = [each.kwargs[name] for name in ("column_A", "column_B") if name in each.kwargs]
+        what = " and ".join(f"{numbers[name]:,g}" for name in two or [each.kwargs["column"]])
+        yield _outcome(each, result, f"found {what}", checked=1, unexpected=1)
+
+
+def _judge_schema(expected: Sequence[Expectation], tables: StageTables) -> Iterator[CheckOutcome]:
+    """No lines, and one column "name: type" for each column of the table."""
+    columns = [f"{field.name}: {field.type}" for field in tables.examples.schema]
+    for each, result in _validate(expected, pa.table({name: pa.array([], pa.int64()) for name in columns})):
+        found = result.result or {}
+        mismatched = (found.get("details") or {}).get("mismatched") or [None]
+        what = f"the columns are {', '.join(found.get('observed_value') or [])}"
+        columns_wanted = len(each.kwargs["column_list"])
+        yield _outcome(each, result, what, checked=columns_wanted, unexpected=len(mismatched))
+
+
+def _outcome(
+    expected: Expectation, result: Any, what: str, *, checked: int, unexpected: int, ids: Sequence[str] = ()
+) -> CheckOutcome:
+    passed = bool(result.success)
+    return CheckOutcome(
+        name=expected.name,
+        passed=passed,
+        severity=expected.severity,
+        description=expected.description,
+        checked=checked,
+        unexpected=0 if passed else max(unexpected, 1),
+        example_ids=[] if passed else list(ids),
+        advice="" if passed else f"{what}: {expected.advice}",
+    )
 
 
 @cache
@@ -183,7 +285,9 @@ def _batch_definition() -> Any:
     return source.add_dataframe_asset("frame").add_batch_definition_whole_dataframe("all")
 
 
-def _validate(expected: Sequence[Expectation], frame: pd.DataFrame) -> Iterator[CheckOutcome]:
+def _validate(expected: Sequence[Expectation], table: pa.Table) -> Iterator[tuple[Expectation, Any]]:
+    """Each expectation with its result."""
+    frame = table.to_pandas(types_mapper=pd.ArrowDtype)
     batch = _batch_definition().get_batch({"dataframe": frame})
     suite = gx.ExpectationSuite(
         name="contract",
@@ -198,52 +302,4 @@ def _validate(expected: Sequence[Expectation], frame: pd.DataFrame) -> Iterator[
     # Results come back in another order than the suite's.
     by_name = {result.expectation_config.meta["name"]: result for result in found.results}
     for each in expected:
-        yield _outcome(each, by_name[each.name], len(frame))
-
-
-def _outcome(expected: Expectation, result: Any, rows: int) -> CheckOutcome:
-    passed, values = bool(result.success), result.result or {}
-    unexpected = 0 if passed else int(values.get("unexpected_count") or values.get("missing_count") or 1)
-    mismatched = (values.get("details") or {}).get("mismatched")
-    checked = int(values.get("element_count", rows))
-    if expected.type == "ExpectTableColumnsToMatchOrderedList":
-        checked = len(expected.kwargs["column_list"])
-        unexpected = len(mismatched) if mismatched else unexpected
-    elif expected.type == "ExpectColumnDistinctValuesToContainSet":
-        checked = len(expected.kwargs["value_set"])
-    return CheckOutcome(
-        name=expected.name,
-        passed=passed,
-        severity=expected.severity,
-        description=expected.description,
-        checked=checked,
-        unexpected=unexpected,
-        example_ids=[] if passed or expected.frame != "rows" else _ids(values),
-        advice="" if passed else f"{_found(expected, values, checked, unexpected)}: {expected.advice}",
-    )
-
-
-def _ids(values: Mapping[str, Any]) -> list[str]:
-    """Ids of failing rows; with cell values excluded they come as one mapping of lists, else as one a row."""
-    ids: list[str] = []
-    for entry in values.get("unexpected_index_list") or []:
-        found = entry["example_id"]
-        ids.extend(found if isinstance(found, list) else [found])
-    return [str(each) for each in ids[:_LISTED_IDS]]
-
-
-def _found(expected: Expectation, values: Mapping[str, Any], checked: int, unexpected: int) -> str:
-    """What was found, in numbers and names of columns and labels."""
-    if not values:
-        column = expected.kwargs.get("column", "a column")
-        return f"it could not be computed, because '{column}' is missing or unusable"
-    if expected.type == "ExpectTableColumnsToMatchOrderedList":
-        return f"the columns are {', '.join(values.get('observed_value') or [])}"
-    if expected.type == "ExpectColumnDistinctValuesToContainSet":
-        return f"no row has the label {', '.join(map(repr, values.get('partial_missing_list') or []))}"
-    if isinstance(values.get("observed_value"), int | float):
-        return f"found {values['observed_value']}"
-    if expected.frame == "counts":
-        return "the numbers differ" if "column_A" in expected.kwargs else "above the limit"
-    what = f"files ({', '.join(map(repr, _ids(values)))})" if expected.frame == "files" else "rows"
-    return f"{unexpected} of {checked} {what}"
+        yield each, by_name[each.name]

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from ft_assets.data.config import CleaningConfig, ContractsConfig
+from ft_assets.data.config import CleaningConfig, ContractsConfig, SettableCheck, Severity
 
 if TYPE_CHECKING:
     from ft_assets.data.examples import StageTables
 
 __all__ = ["STAGES", "CheckOutcome", "Expectation", "Severity", "expectations", "run"]
 
-Severity = Literal["critical", "warning"]
 Frame = Literal["rows", "counts", "schema", "files"]
 
 STAGES = (
@@ -149,7 +148,7 @@ class _Maker:
             self._rule(
                 "files_readable",
                 "every file could be read",
-                self.contracts.unreadable_files,
+                "warning",
                 "the reason of each stands in the quarantine (rule unreadable_file): mend the file or its settings in "
                 "`sources`, or take it away",
                 "ExpectColumnValuesToBeInSet",
@@ -274,6 +273,7 @@ class _Maker:
         frame: Frame = "rows",
         **kwargs: Any,
     ) -> Expectation:
+        severity = self.contracts.severity.get(cast(SettableCheck, name), severity)
         return Expectation(self.stage, name, description, severity, advice, type, kwargs, frame)
 
     def _common(self, when_empty: str) -> list[Expectation]:
@@ -303,7 +303,9 @@ class _Maker:
                 "at least one row is left",
                 "critical",
                 when_empty,
-                "ExpectTableRowCountToBeBetween",
+                "ExpectColumnValuesToBeBetween",
+                frame="counts",
+                column="rows_kept",
                 min_value=1,
             ),
             self._not_null("example_id", "every example has an id"),
@@ -312,8 +314,9 @@ class _Maker:
                 "no example_id stands twice",
                 "critical",
                 fault,
-                "ExpectColumnValuesToBeUnique",
-                column="example_id",
+                "ExpectColumnValuesToBeInSet",
+                column="id_unique",
+                value_set=[True],
             ),
         ]
 
@@ -344,7 +347,9 @@ class _Maker:
                 f"there are at least as many rows as classes ({count})",
                 severity,
                 "add examples",
-                "ExpectTableRowCountToBeBetween",
+                "ExpectColumnValuesToBeBetween",
+                frame="counts",
+                column="rows_kept",
                 min_value=count,
             ),
         ]
@@ -366,8 +371,9 @@ class _Maker:
             description,
             "critical",
             "the stage should have refused these rows: report it as a fault of the project",
-            "ExpectColumnValuesToNotBeNull",
-            column=f"{column}_filled" if column == "text" else column,
+            "ExpectColumnValuesToBeInSet",
+            column=f"{column}_filled",
+            value_set=[True],
         )
 
     def _flag(self, name: str, column: str, description: str) -> Expectation:

@@ -15,6 +15,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ft_assets.data.rules import rule
+
 __all__ = [
     "CLEANED_SCHEMA",
     "LABELED_SCHEMA",
@@ -159,11 +161,15 @@ def quarantine_rows(refused: pl.DataFrame, stage: str) -> pa.Table:
 
 
 def counts(rows_in: int, examples: pa.Table, quarantine: pa.Table, merged: pa.Table) -> dict[str, Any]:
-    """The part of a summary that every stage has. `rows_in` is counted by itself: a check compares."""
+    """The part of a summary that every stage has. `rows_in` is counted by itself: a check compares.
+
+    Raises:
+        ValueError: rows were refused or merged by a rule that `rules` does not list.
+    """
     rules = pc.value_counts(
         pa.concat_arrays([*quarantine["rule"].chunks, *merged["rule"].chunks, pa.array([], _TEXT)])
     )
-    by_rule = {entry["values"]: entry["counts"] for entry in rules.to_pylist()}
+    by_rule = {rule(entry["values"]).name: entry["counts"] for entry in rules.to_pylist()}
     return {
         "rows_in": rows_in,
         "kept": examples.num_rows,

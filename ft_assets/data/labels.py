@@ -45,14 +45,15 @@ def label(table: pa.Table, config: LabelsConfig) -> StageTables:
 
     Returns:
         `LABELED_SCHEMA` rows. Beyond the common counts the summary has `labels` (rows by label, in the task's
-        order, labels without rows included), `unknown_values` (the commonest raw labels outside the set,
-        masked and cut, with their rows), `clusters`, and `texts_in_several_groups` among the rows that came
-        in (those that cleaning has merged are counted there).
+        order, labels without rows included), `labels_before` (the same of the rows that came in), `unknown_values`
+        (the commonest raw labels outside the set, masked and cut, with their rows), `clusters`, and
+        `texts_in_several_groups` among the rows that came in (those that cleaning has merged are counted there).
     """
     usable, refused = Spill(CLEANED_SCHEMA), Spill(QUARANTINE_SCHEMA)
-    unknown = Counter[str]()
+    unknown, before = Counter[str](), Counter[str]()
     for part in slices(table):
         mapped = to_polars(part).with_columns(_map(config).alias("mapped"))
+        before.update(dict(mapped["mapped"].drop_nulls().value_counts().iter_rows()))
         judged = mapped.with_columns(_rule(config).alias("rule"))
         bad = judged.filter(pl.col("rule").is_not_null())
         unknown.update(_unknown_values(bad))
@@ -71,6 +72,7 @@ def label(table: pa.Table, config: LabelsConfig) -> StageTables:
     tally = {entry["values"]: entry["counts"] for entry in pc.value_counts(examples["label"]).to_pylist()}
     summary = counts(table.num_rows, examples, quarantine, merged) | {
         "labels": {name: tally.get(name, 0) for name in config.label_names()},
+        "labels_before": {name: before[name] for name in config.label_names()},
         "unknown_values": _listed(unknown),
         "clusters": pc.count_distinct(examples["cluster"]).as_py(),
         "texts_in_several_groups": several_groups(repeated(table)),

@@ -13,8 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from ft_assets.evaluation import figures, task_type_module
-from ft_assets.evaluation.charts import visible
+from ft_assets.evaluation import task_type_module
+from ft_assets.pages import figures
+from ft_assets.pages.html import environment, safe, style
 
 __all__ = ["OF_HUNDRED", "render_html"]
 
@@ -76,16 +77,6 @@ def render_html(
         predictions: the model's predictions for them. Without these two the page shows no row.
         baselines: {name: the baseline's predictions}; answers are shown beside those of `zero_shot`.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     filters: dict[str, Callable[..., Any]] = {
         "duration": duration,
         "size": size,
@@ -96,30 +87,21 @@ def render_html(
         "digits": digits,
         "name": lambda key: NAMES.get(key, key),
     }
-    environment.filters |= filters
     rows: dict[str, Any] = {"mistakes": [], "samples": []}
     if examples is not None and predictions is not None:
         rows |= task_type_module(report["task_type"]).shown_rows(examples, predictions, baselines or {})
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        css=_safe((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        libraries=_libraries(report),
-        cost={**dict.fromkeys(COST), **report["training"]},
-        **rows,
-        **_figures(report),
+    return (
+        environment(TEMPLATES, filters)
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            css=style(),
+            libraries=_libraries(report),
+            cost={**dict.fromkeys(COST), **report["training"]},
+            **rows,
+            **_figures(report),
+        )
     )
-
-
-def _safe(text: str) -> Any:
-    """SVG or CSS made by this package, in which every foreign text is escaped already."""
-    from markupsafe import Markup
-
-    return Markup(text)  # noqa: S704 - see above
-
-
-def _shown(value: Any) -> Any:
-    """Every value on its way into the page: ordinary text without characters that act."""
-    return visible(value) if type(value) is str else value
 
 
 def estimate(value: float | None, digits: int = 3) -> str:
@@ -216,7 +198,7 @@ def _bounds(estimates: Iterable[Mapping[str, Any]]) -> list[float]:
 
 def _row(name: str, interval: Mapping[str, Any], scale: figures.Axis, **style: Any) -> dict[str, Any]:
     """What a line of a dot-and-whisker plot needs."""
-    figure = _safe(figures.whisker(interval, scale, NAMES.get(name, name), **style))
+    figure = safe(figures.whisker(interval, scale, NAMES.get(name, name), **style))
     return {"key": name, "interval": interval, "figure": figure, "of_hundred": name in OF_HUNDRED}
 
 
@@ -249,7 +231,7 @@ def _confusion(matrix: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _flow(stage: Mapping[str, Any]) -> Any:
     parts = {key: stage[key] or 0 for key in ("kept", "merged", "quarantined")}
-    return _safe(figures.stacked_bar(parts, stage["rows_in"] or 0, stage["stage"]))
+    return safe(figures.stacked_bar(parts, stage["rows_in"] or 0, stage["stage"]))
 
 
 def _libraries(report: Mapping[str, Any]) -> dict[str, str]:
@@ -270,4 +252,4 @@ def _loss(training: Mapping[str, Any]) -> dict[str, Any] | None:
                 (point["step"], point["loss"])
             )
     drawn = figures.curves(points, training.get("best_step"), "Loss by step")
-    return None if drawn is None else {**drawn, "svg": _safe(drawn["svg"])}
+    return None if drawn is None else {**drawn, "svg": safe(drawn["svg"])}

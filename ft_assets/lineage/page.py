@@ -5,14 +5,13 @@ everything is escaped, control and direction characters become visible symbols, 
 scripts and every fetch, should something slip through all the same.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from ft_assets.evaluation import page as report_page
-from ft_assets.evaluation.charts import visible
 from ft_assets.lineage.graph import Build
 from ft_assets.lineage.usage import checkpoints, file_count, file_uses, settings
+from ft_assets.pages.html import environment, style
 
 __all__ = ["render_lineage"]
 
@@ -32,39 +31,25 @@ def render_lineage(task: str, builds: Collection[Build], current: Mapping[str, s
     Raises:
         UserError: a table in the store is damaged.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: visible(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "number": lambda value: "?" if value is None else f"{value:,}",
         "version": lambda value: value[:12],
         "time": lambda created: created[:16].replace("T", " "),
         "settings": settings,
     }
-    environment.tests |= {
+    made = environment(TEMPLATES, filters)
+    made.tests |= {
         "current": lambda build: bool(current) and current.get(build.asset) == build.data_version,  # type: ignore[union-attr]
         "there": lambda build: build.path.is_dir(),
     }
-    style = "\n".join(
-        path.read_text(encoding="utf-8")
-        for path in (report_page.TEMPLATES / "report.css", TEMPLATES / "lineage.css")
-    )
     values: dict[str, Any] = {
         "files": file_uses(builds, most=MOST_FILES),
         "file_count": file_count(builds),
         "checkpoints": checkpoints(builds, most_files=MOST_CHECKPOINT_FILES),
     }
-    return environment.get_template("lineage.html.j2").render(
+    return made.get_template("lineage.html.j2").render(
         task=task,
-        css=Markup(style),  # noqa: S704 - files of this package
+        css=style(TEMPLATES / "lineage.css"),
         most={"files": MOST_FILES, "checkpoints": MOST_CHECKPOINTS, "its_files": MOST_CHECKPOINT_FILES},
         knows_current=current is not None,
         reports=len({build.data_version for build in builds if build.asset == "evaluation_report"}),

@@ -140,7 +140,7 @@ def test_a_task_may_ask_that_every_file_can_be_read(
 ) -> None:
     before = current(trained)
     (incoming(data) / "more.csv").write_bytes(b"")
-    strict = task(tiny_bert_dir, contracts={"unreadable_files": "critical"})
+    strict = task(tiny_bert_dir, contracts={"severity": {"files_readable": "critical"}})
     result = materialize(trained, strict, "raw_examples", raise_on_error=False)
     assert failed_checks(result)["raw_examples: files_readable"] == "ERROR"
     assert "1 of 2 files ('more.csv')" in description(result)

@@ -8,6 +8,7 @@ from ft_assets.data.config import (
     CleaningConfig,
     ColumnRef,
     ColumnsConfig,
+    ContractsConfig,
     LabelsConfig,
     SourceConfig,
     SplitsConfig,
@@ -165,3 +166,20 @@ def test_defaults_may_be_written_down():
     assert (
         task("text-classification", labels=["a", "b"], columns=columns, prompt={}).columns == ColumnsConfig()
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"severity": {"label_balanse": "critical"}}, "did you mean 'label_balance'"),
+        (
+            {"severity": {"rows_conserved": "warning"}},
+            "no check 'rows_conserved' has a severity that can be set",
+        ),
+        ({"severity": {"label_balance": "fatal"}}, "'critical' or 'warning'"),
+        ({"unreadable_files": "critical"}, "is now 'severity: {files_readable: critical}'"),
+    ],
+)
+def test_a_severity_is_that_of_a_check_that_may_have_another(given, message):
+    with pytest.raises(ValidationError, match=message):
+        ContractsConfig.model_validate(given)

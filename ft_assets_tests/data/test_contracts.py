@@ -1,5 +1,6 @@
 import re
 import socket
+from typing import get_args
 
 import pyarrow as pa
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from ft_assets.data import contract_runner
 from ft_assets.data.answers import answer
 from ft_assets.data.cleaning import clean
-from ft_assets.data.config import CleaningConfig, ContractsConfig, LabelsConfig, SplitsConfig
+from ft_assets.data.config import CleaningConfig, ContractsConfig, LabelsConfig, SettableCheck, SplitsConfig
 from ft_assets.data.contracts import STAGES, expectations, run
 from ft_assets.data.examples import (
     CLEANED_SCHEMA,
@@ -283,6 +284,33 @@ def test_an_uneven_split_is_a_warning_with_the_limit_in_the_task():
     assert "label_balance" not in failures(
         "test_split", made, contracts=ContractsConfig(max_label_deviation=0.2)
     )
+
+
+def test_the_task_says_what_a_check_is():
+    settings = ContractsConfig(severity={"label_balance": "critical", "every_class_present": "warning"})
+    of = {each.name: each.severity for each in expectations("train_split", LABELS, settings)}
+    assert (of["label_balance"], of["every_class_present"]) == ("critical", "warning")
+
+
+def test_every_check_with_a_severity_of_the_tasks_is_there():
+    checks = {each.name for stage in STAGES for each in expectations(stage, LABELS)}
+    checks |= {each.name for each in expectations("labeled_examples", None)}
+    assert set(get_args(SettableCheck)) <= checks
+
+
+def test_only_values_are_judged_and_never_a_row(monkeypatch):
+    judged = []
+    validate = contract_runner._validate
+    monkeypatch.setattr(
+        contract_runner,
+        "_validate",
+        lambda expected, table: judged.append(table) or validate(expected, table),
+    )
+    made = stages(examples(300))
+    assert failures("cleaned_examples", made) == {}
+    lengths = {len(text) for text in made["cleaned_examples"].examples["text"].to_pylist()}
+    assert max(table.num_rows for table in judged) == len(lengths)
+    assert not {str(field.type) for table in judged for field in table.schema} - {"int64", "bool", "double"}
 
 
 def test_the_planted_data_set_passes_with_warnings_at_most():

@@ -73,7 +73,7 @@ def test_a_senseless_value_is_refused(wrong):
 
 def test_what_the_code_location_loads_is_light():
     code = (
-        "import sys, ft_assets.evaluation, ft_assets.evaluation.config, ft_assets.evaluation.charts; "
+        "import sys, ft_assets.evaluation, ft_assets.evaluation.config, ft_assets.pages.charts; "
         "heavy = ('numpy', 'pyarrow', 'sklearn', 'evaluate', 'torch', 'jinja2'); "
         "print([name for name in heavy if name in sys.modules])"
     )

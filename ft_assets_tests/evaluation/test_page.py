@@ -1,7 +1,6 @@
 """`report.html`: everything is there, nothing acts, nothing is fetched."""
 
 import re
-from html.parser import HTMLParser
 
 import pyarrow as pa
 import pytest
@@ -23,44 +22,7 @@ from ft_assets_tests.evaluation.helpers import (
     texts,
     training,
 )
-
-HOSTILE = (
-    "<script>alert(1)</script></style></title>{{ 7*7 }}{% raw %}\x00\u202e\"'><img src=x onerror=alert(2)>"
-)
-VOID = {"meta", "link", "br", "img", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Tags, attributes and text of a page; fails on tags that do not match."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.text, self.style = "", ""
-        self._open: list[str] = []
-        self.feed(html)
-        self.close()
-        assert not self._open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if self._open and self._open[-1] == "style":
-            self.style += data
-        else:
-            self.text += data
+from ft_assets_tests.pages.helpers import HOSTILE, Page
 
 
 def page_of(labels, text="a row", name="some_task", **task):

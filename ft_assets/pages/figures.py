@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ft_assets.evaluation.charts import number, thinned, visible
+from ft_assets.pages.charts import number, thinned, visible
 
 __all__ = ["Axis", "axis", "curves", "stacked_bar", "whisker"]
 

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ft_assets.evaluation.figures import axis, curves, stacked_bar, whisker
+from ft_assets.pages.figures import axis, curves, stacked_bar, whisker
 
 
 @pytest.mark.parametrize(

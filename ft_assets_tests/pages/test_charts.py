@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ft_assets.evaluation.charts import (
+from ft_assets.pages.charts import (
     as_markdown_image,
     bar_chart_svg,
     confusion_svg,

@@ -16,6 +16,7 @@ from html import escape
 __all__ = [
     "as_markdown_image",
     "bar_chart_svg",
+    "clip",
     "confusion_svg",
     "histogram_svg",
     "line_chart_svg",

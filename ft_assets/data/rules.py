@@ -1,0 +1,170 @@
+"""The list of rules by which a row is refused or merged: what each says, what to do about it, which setting it follows.
+
+Quarantine, data card and documentation show a rule as it stands here, and no stage can refuse a row by another one
+(`examples.counts` looks). To add a rule is one entry in `RULES`. Standard library only. Not here: how a rule is
+computed (the stage's module); what must hold of a whole stage (`contracts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["RULES", "Fate", "Rule", "rule"]
+
+Fate = Literal["refused", "merged"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Why a row does not go on.
+
+    Attributes:
+        name: As it stands in the quarantine and in summaries; letters and underscores.
+        stages: The assets that apply it.
+        says: What is so with the row; a quarantine's reason may add numbers.
+        do: What a person can do.
+        setting: The setting of the task that decides, or an empty text.
+        fate: refused: in the quarantine; merged: it lives on in an equal row.
+    """
+
+    name: str
+    stages: tuple[str, ...]
+    says: str
+    do: str
+    setting: str = ""
+    fate: Fate = "refused"
+
+
+_RAW, _CLEANED, _LABELED = ("raw_examples",), ("cleaned_examples",), ("labeled_examples",)
+
+RULES: Mapping[str, Rule] = {
+    rule.name: rule
+    for rule in (
+        Rule(
+            "unreadable_file",
+            _RAW,
+            "the file cannot be read as a whole",
+            "mend the file, or its settings",
+            "sources",
+        ),
+        Rule(
+            "malformed_row",
+            _RAW,
+            "the row is not as its format asks",
+            "mend the row in the source",
+            "sources",
+        ),
+        Rule(
+            "undecodable",
+            (*_RAW, *_CLEANED),
+            "characters are not in the file's encoding, or were lost before the row came here",
+            "set the encoding, or export the source again",
+            "sources.encoding",
+        ),
+        Rule(
+            "malformed_conversation",
+            _RAW,
+            "the turns are not as a conversation has them",
+            "mend the row",
+            "columns.layout",
+        ),
+        Rule(
+            "unknown_role",
+            _RAW,
+            "a turn has a role that is not known",
+            "rename the role in the source",
+            "columns.layout",
+        ),
+        Rule(
+            "no_prompt",
+            _RAW,
+            "nothing stands before the answer",
+            "add the prompt, or leave the row out",
+            "columns.layout",
+        ),
+        Rule(
+            "no_answer",
+            _RAW,
+            "the conversation has no answer",
+            "add the answer, or leave the row out",
+            "columns.layout",
+        ),
+        Rule(
+            "unanswered",
+            _RAW,
+            "the last turn has no answer",
+            "cut the last turn, or add its answer",
+            "columns.layout",
+        ),
+        Rule(
+            "empty_text",
+            _CLEANED,
+            "no text is left after cleaning",
+            "look at the source: the column may be the wrong one",
+            "columns.text",
+        ),
+        Rule(
+            "empty_answer",
+            _CLEANED,
+            "no answer is left after cleaning",
+            "look at the source: an answer is missing",
+            "columns.layout",
+        ),
+        Rule(
+            "too_short",
+            _CLEANED,
+            "the text is shorter than wanted",
+            "lower the limit, or leave these rows out",
+            "cleaning.min_chars",
+        ),
+        Rule(
+            "too_long",
+            _CLEANED,
+            "the text is longer than wanted",
+            "raise the limit, or cut the texts in the source",
+            "cleaning.max_chars",
+        ),
+        Rule(
+            "exact_duplicate",
+            (*_CLEANED, *_LABELED),
+            "the same text stands there with the same label",
+            "nothing: one row is kept",
+            fate="merged",
+        ),
+        Rule("missing_label", _LABELED, "the label is missing", "label the row", "columns.label"),
+        Rule(
+            "not_a_number",
+            _LABELED,
+            "the label is no number, and labels are thresholds",
+            "mend the label",
+            "labels.thresholds",
+        ),
+        Rule(
+            "unknown_label",
+            _LABELED,
+            "the label is none of the task's",
+            "mend the label, or add it to the task",
+            "labels",
+        ),
+        Rule(
+            "conflicting_labels",
+            _LABELED,
+            "the same text stands there with different labels",
+            "decide which one is right, and correct the others",
+        ),
+    )
+}
+"""All rules by name, in the order in which a row meets them."""
+
+
+def rule(name: str) -> Rule:
+    """The rule of this name.
+
+    Raises:
+        ValueError: there is none: a fault of the code that refused a row by it.
+    """
+    if name not in RULES:
+        raise ValueError(f"no rule is called '{name}': add it to RULES in ft_assets/data/rules.py")
+    return RULES[name]

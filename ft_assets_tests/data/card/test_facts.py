@@ -1,0 +1,108 @@
+"""The data card says what the stages have recorded, and nothing of a row's text."""
+
+import json
+
+import pyarrow as pa
+import pytest
+
+from ft_assets.data.card.facts import SPLITS, STAGES, build_card, cluster_facts
+from ft_assets.data.cleaning import clean
+from ft_assets.data.config import CleaningConfig, LabelsConfig, SplitsConfig
+from ft_assets.data.contracts import expectations, run
+from ft_assets.data.labels import label
+from ft_assets.data.splits import split
+from ft_assets_tests.data.helpers import answers, planted_tickets
+
+ABOUT = {
+    **{"task": "tickets", "task_type": "text-classification", "title": "tickets", "description": ""},
+    **{"licence": "", "source": "", "language": "", "contact": ""},
+}
+NO_DRIFT = {"says": "nothing to compare", "measures": []}
+
+
+def manifests_of(raw, labels):
+    """The manifests of all stages, as far as a card reads them."""
+    cleaned = clean(raw.examples, CleaningConfig())
+    labelled = label(cleaned.examples, labels)
+    parts = split(labelled.examples, SplitsConfig())
+    made = {"raw_examples": raw, "cleaned_examples": cleaned, "labeled_examples": labelled}
+    made |= {f"{name}_split": tables for name, tables in parts.items()}
+    checks = {
+        stage: run(expectations(stage, labels.label_names()), tables, parts if stage in SPLITS else None)
+        for stage, tables in made.items()
+    }
+    manifests = {
+        stage: {
+            "summary": json.loads(json.dumps(tables.summary)),
+            "checks": [outcome.as_dict() for outcome in checks[stage]],
+            "data_version": "d" * 32,
+            "code_version": "c" * 12,
+            "libraries": {"polars": "1"},
+        }
+        for stage, tables in made.items()
+    }
+    return manifests, labelled
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return manifests_of(planted_tickets(), LabelsConfig(map=answers()["label_map"]))
+
+
+@pytest.fixture(scope="module")
+def card(planted):
+    manifests, labelled = planted
+    clusters = cluster_facts(labelled.examples["cluster"])
+    return build_card(ABOUT, manifests, clusters=clusters, drift=NO_DRIFT, settings={"splits": {"test": 0.1}})
+
+
+def test_every_row_that_was_read_is_accounted_for(card):
+    for stage in card["flow"]:
+        assert stage["rows_in"] == sum(stage[fate] for fate in ("kept", "merged", "quarantined", "erased"))
+    assert [stage["stage"] for stage in card["flow"]] == list(STAGES)
+    assert sum(each["rows"] for each in card["splits"]) == card["flow"][-1]["kept"]
+    lost = sum(stage["merged"] + stage["quarantined"] for stage in card["flow"])
+    assert sum(each["rows"] for each in card["rules"]) == lost
+
+
+def test_every_rule_that_took_rows_stands_with_what_to_do_the_most_first(card):
+    assert {"too_short", "conflicting_labels", "exact_duplicate"} & {each["rule"] for each in card["rules"]}
+    assert all(each["says"] and each["do"] for each in card["rules"])
+    rows = [each["rows"] for each in card["rules"]]
+    assert rows == sorted(rows, reverse=True)
+
+
+def test_all_checks_stand_with_their_outcome(planted, card):
+    manifests, _ = planted
+    assert len(card["checks"]) == sum(len(manifest["checks"]) for manifest in manifests.values())
+    failed = sum(not check["passed"] for check in card["checks"])
+    assert f"{failed} of {len(card['checks'])} checks" in card["conclusion"]
+
+
+def test_it_opens_with_the_rows_and_what_they_became(card):
+    read, used = card["flow"][0]["rows_in"], card["flow"][-1]["kept"]
+    assert card["answer"].startswith(f"{read} rows of 2 files became {used} examples: ")
+
+
+def test_it_is_plain_json_and_holds_no_text_of_a_row(planted, card):
+    _, labelled = planted
+    told = json.dumps(card, allow_nan=False)
+    assert not [text for text in labelled.examples["text"].to_pylist() if len(text) > 20 and text in told]
+
+
+def test_clusters_are_counted_by_size_and_the_largest_named_masked():
+    clusters = ["g:ann@example.org"] * 7 + ["g:b"] * 2 + ["t:0123"] * 3 + [f"t:{n}" for n in range(4)]
+    facts = cluster_facts(pa.chunked_array([clusters]))
+    assert facts["count"] == 7
+    assert [(each["clusters"], each["rows"]) for each in facts["sizes"]] == [
+        (4, 4),
+        (2, 5),
+        (1, 7),
+        (0, 0),
+        (0, 0),
+    ]
+    assert facts["largest"][:3] == [
+        {"name": "<EMAIL>", "rows": 7},
+        {"name": None, "rows": 3},
+        {"name": "b", "rows": 2},
+    ]
