@@ -39,6 +39,8 @@ from ft_assets.worker.work_order import ResumeOrder, WorkOrder  # noqa: E402
 TASK = "code_docstrings"
 PARTS = ("generation", "memory", "gpu", "classification", "resume")
 ROWS, QUICK_ROWS, VALIDATION_ROWS = 160, 32, 64
+LONGEST = 1_200
+"""Characters of a prompt: rows that every side reads whole, at most some 400 tokens."""
 BATCH = 16
 GPU_SIZES = {
     "vocab_size": 49_152,
@@ -68,6 +70,16 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=int, metavar="N", help=f"how many rows to learn to write from ({ROWS})"
     )
+    parser.add_argument(
+        "--longest",
+        type=int,
+        default=LONGEST,
+        metavar="CHARS",
+        help=f"of generation: only rows whose prompts have at most so many characters ({LONGEST:,})",
+    )
+    parser.add_argument(
+        "--batch", type=int, default=BATCH, metavar="N", help=f"of generation: rows a step ({BATCH})"
+    )
     parser.add_argument("--kills", type=int, metavar="N", help="how many trainings to kill (100)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts only")
     parser.add_argument(
@@ -85,7 +97,15 @@ def main() -> None:
             data = data_of(TASK, Path(folder))
         if "generation" in given.only:
             rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
-            bars += measure_generation(data, Path(folder) / "generation", seeds, rows, given.peers)
+            bars += measure_generation(
+                data,
+                Path(folder) / "generation",
+                seeds,
+                rows,
+                given.peers,
+                longest=given.longest,
+                batch=given.batch,
+            )
         if "memory" in given.only:
             bars += measure_memory(data, Path(folder) / "memory")
         if "gpu" in given.only:
@@ -100,12 +120,15 @@ def main() -> None:
 # --- generation ---
 
 
-def measure_generation(data: Path, folder: Path, seeds: int, rows: int, peers: Sequence[str]) -> list[Bar]:
+def measure_generation(
+    data: Path, folder: Path, seeds: int, rows: int, peers: Sequence[str], *, longest: int, batch: int
+) -> list[Bar]:
     """Ours and TRL's in turn for each seed."""
     results: list[dict[str, dict[str, float]]] = []
     for seed in range(seeds):
         here = folder / f"seed-{seed}"
-        order = _generation(data, here, rows, VALIDATION_ROWS, {"seed": seed})
+        settings = {"seed": seed, "batch_size": batch}
+        order = _generation(data, here, rows, VALIDATION_ROWS, settings, longest=longest)
         found = {kind: _measured(order, here, kind) for kind in ("ours", *peers)}
         for kind, each in found.items():
             print(
@@ -155,12 +178,18 @@ def measure_memory(data: Path, folder: Path) -> list[Bar]:
 
 
 def _generation(
-    data: Path, here: Path, rows: int, validation_rows: int, settings: dict[str, Any]
+    data: Path,
+    here: Path,
+    rows: int,
+    validation_rows: int,
+    settings: dict[str, Any],
+    *,
+    longest: int = LONGEST,
 ) -> WorkOrder:
     """An order for a training on so many rows, in a folder of its own."""
     (here / "checkpoint").mkdir(parents=True)
     train, validation = (
-        _some_rows(latest(data, TASK, f"{split}_split"), here / f"{split}.parquet", count)
+        _some_rows(latest(data, TASK, f"{split}_split"), here / f"{split}.parquet", count, longest)
         for split, count in (("train", rows), ("validation", validation_rows))
     )
     return WorkOrder(
@@ -210,17 +239,16 @@ def _prompt() -> dict[str, Any]:
     return prompt
 
 
-def _some_rows(split: Artifact, target: Path, count: int) -> Path:
-    """The rows with the smallest hash of their ids; says how long they are."""
+def _some_rows(split: Artifact, target: Path, count: int, longest: int) -> Path:
+    """Of the rows that are no longer than that, those with the smallest hash of their ids; says how long they are."""
     import numpy as np
     import pyarrow.parquet as pq
 
     from ft_assets.training.sequences import smallest
 
     table = split.table()
-    # Rows that every side reads whole: at most some 400 tokens.
     chars = np.array([len(text) for text in table["text"].to_pylist()])
-    table = table.take(np.flatnonzero(chars <= 1_200))
+    table = table.take(np.flatnonzero(chars <= longest))
     table = table.take(smallest(table["example_id"].to_pylist(), count))
     pq.write_table(table, target)
     quartiles = np.quantile([len(text) for text in table["text"].to_pylist()], [0, 0.25, 0.5, 0.75, 1])
