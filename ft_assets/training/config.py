@@ -196,6 +196,12 @@ class TrainingConfig(StrictModel):
     """Keep only what enters each layer and compute the rest again in the backward pass (Chen et al. 2016): the same
     gradients with far less memory, for about a third more time."""
 
+    compile: bool = False
+    """Compile the passes of the training with `torch.compile` before the first step: the same numbers up to rounding
+    (dropout draws others). Worth it for long trainings on a GPU; compiling takes a minute or more, and on a CPU the
+    passes of small models became slower by it (docs/language-models.md). Needs a C++ compiler, on a GPU Triton. Not
+    with sharded, nor with a linear_probe, whose encoder is not computed at all."""
+
     sharded: bool = False
     """Where several processes train: spread weights, gradients and the optimizer's state over them (FSDP), for models
     that one GPU cannot hold; else each holds all of it, which is faster. Only with full, lora and rslora."""
@@ -291,6 +297,9 @@ class TrainingConfig(StrictModel):
             raise ValueError(
                 f"training.sharded: not with {self.method}; take one of {', '.join(SHARDED_METHODS)}"
             )
+        if self.compile and (self.sharded or self.method == "linear_probe"):
+            other = "training.sharded" if self.sharded else "training.method: linear_probe"
+            raise ValueError(f"training.compile: not with {other}; leave one of them out")
         if not generates(task_type):
             return
         for name, only in (("label_smoothing", 0.0), ("class_weights", "none"), ("best_by", "loss")):

@@ -33,7 +33,7 @@ from ft_assets.training.trainer import ClassifierTrainer
 __all__ = ["train_classifier"]
 
 _TASK_TYPE = "text-classification"
-_PROBE = {"method": "linear_probe", "learning_rate": None, "dropout": 0.0}
+_PROBE = {"method": "linear_probe", "learning_rate": None, "dropout": 0.0, "compile": False}
 """Settings of the first part of probe_then_full."""
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy")
 
