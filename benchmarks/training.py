@@ -3,6 +3,7 @@
 - generation: SmolLM2-135M with LoRA on rows of `code_docstrings`, by our worker, by `trl.SFTTrainer` with its defaults,
   and by that with bf16 and gradient checkpointing switched off; same rows, batches, rates and steps. What counts is
   tokens of the rows a second, padding left out, and the validation loss, measured by the same code.
+- compile: the same training of ours, plain and with `training.compile`: how long compiling takes, and what it brings.
 - memory: the peak of the process, of the same sides and of ours with each of the settings that need less; one step.
 - gpu: every weight of a Llama of 1.07 billion random weights in bf16, by our worker, by `SFTTrainer` with its defaults
   and with its best settings. Needs a GPU; with `--quick` a tiny model, on whatever is there.
@@ -37,7 +38,7 @@ from ft_assets.training.config import DEFAULT_LEARNING_RATES  # noqa: E402
 from ft_assets.worker.work_order import ResumeOrder, WorkOrder  # noqa: E402
 
 TASK = "code_docstrings"
-PARTS = ("generation", "memory", "gpu", "classification", "resume")
+PARTS = ("generation", "compile", "memory", "gpu", "classification", "resume")
 ROWS, QUICK_ROWS, VALIDATION_ROWS = 160, 32, 64
 LONGEST = 1_200
 """Characters of a prompt: rows that every side reads whole, at most some 400 tokens."""
@@ -93,7 +94,7 @@ def main() -> None:
     seeds = 1 if given.quick else given.seeds
     bars: list[Bar] = []
     with tempfile.TemporaryDirectory(prefix="ft_assets-training-") as folder:
-        if {"generation", "memory"} & set(given.only):
+        if {"generation", "compile", "memory"} & set(given.only):
             data = data_of(TASK, Path(folder))
         if "generation" in given.only:
             rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
@@ -106,6 +107,9 @@ def main() -> None:
                 longest=given.longest,
                 batch=given.batch,
             )
+        if "compile" in given.only:
+            rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
+            bars += measure_compile(data, Path(folder) / "compile", rows)
         if "memory" in given.only:
             bars += measure_memory(data, Path(folder) / "memory")
         if "gpu" in given.only:
@@ -152,6 +156,28 @@ def measure_generation(
         bars.append(Bar(f"generation: tokens/s, ours / {name}", speed, goals[kind], True))
         bars.append(Bar(f"generation: validation loss, ours / {name}", loss, 1.01, False))
     return bars
+
+
+def measure_compile(data: Path, folder: Path, rows: int) -> list[Bar]:
+    """Ours twice; compiling is no part of the speed, but told."""
+    found = {}
+    for compiles in (False, True):
+        here = folder / ("compiled" if compiles else "plain")
+        order = _generation(data, here, rows, VALIDATION_ROWS, {"compile": compiles})
+        found[compiles] = _measured(order, here, "ours")
+        print(
+            f"compile, {here.name}: {found[compiles]['tokens_per_second']:.1f} tokens/s after "
+            f"{found[compiles]['compile_seconds']:.0f} s of compiling, validation loss "
+            f"{found[compiles]['validation_loss']:.4f}, peak {found[compiles]['memory']:.0f} MiB",
+            flush=True,
+        )
+    speed, loss = (
+        found[True][name] / found[False][name] for name in ("tokens_per_second", "validation_loss")
+    )
+    return [
+        Bar("compile: tokens/s, compiled / plain", speed, 1.0, True),
+        Bar("compile: validation loss, compiled / plain", loss, 1.01, False),
+    ]
 
 
 def measure_memory(data: Path, folder: Path) -> list[Bar]:
@@ -222,6 +248,7 @@ def _measured(order: WorkOrder, here: Path, kind: str) -> dict[str, float]:
             "validation_loss": training["best_score"],
             "model_flop_utilisation": training["model_flop_utilisation"],
             "peak_memory_bytes": training["peak_memory_bytes"],
+            "compile_seconds": training["compile_seconds"],
         }
     else:
         result = here / f"{kind}.json"
