@@ -6,12 +6,14 @@ belongs to the model and is easily lost: tokenizer, chat template, padding, wind
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,6 +233,7 @@ class _Reader:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
+        atexit.register(self.close)
 
     @classmethod
     def standing_by(cls) -> _Reader:
@@ -255,8 +258,10 @@ class _Reader:
 
     def close(self) -> None:
         """Let it end."""
-        self._process.communicate()
+        atexit.unregister(self.close)
         type(self)._one = None
+        with suppress(BrokenPipeError), self._process:  # which closes its pipes and waits
+            pass
 
 
 def _logits(model: Any, probes: Sequence[np.ndarray]) -> list[torch.Tensor]:
