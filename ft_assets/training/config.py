@@ -68,9 +68,9 @@ that is not listed makes no sense there.
 classification: full as the upper end of the grid in the BERT paper (Devlin et al. 2019, A.3: 5e-5, 3e-5, 2e-5), and
 the default of `transformers.TrainingArguments`. lora: 20 times that. Adapters want about ten times the rate of full
 tuning or more ("LoRA Without Regret", Schulman et al. 2025); Hu et al. 2021 (table 9) use 4e-4 to 5e-4 for
-the far larger RoBERTa; 1e-3 suited the small MiniLM on `review_sentiment`. ia3: PEFT's guide takes 8e-3, for the sentiment of sentences.
-linear_probe: that of SetFit for its head (`head_learning_rate`). probe_then_full: as full (Kumar et al. 2022 lower the
-rate after the probe, too).
+the far larger RoBERTa; 1e-3 suited the small MiniLM on `review_sentiment`. ia3: PEFT's guide takes 8e-3, for the
+sentiment of sentences. linear_probe: that of SetFit for its head (`head_learning_rate`). probe_then_full: as full
+(Kumar et al. 2022 lower the rate after the probe, too).
 
 generation: full as the default of `trl.SFTConfig`. lora and qlora: ten times that, and what QLoRA (Dettmers et al.
 2023, table 9) uses for models of 7 to 13 billion parameters; small ones take two to five times more. prompt_tuning and
