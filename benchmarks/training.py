@@ -3,6 +3,7 @@
 - generation: SmolLM2-135M with LoRA on rows of `code_docstrings`, by our worker, by `trl.SFTTrainer` with its defaults,
   and by that with bf16 and gradient checkpointing switched off; same rows, batches, rates and steps. What counts is
   tokens of the rows a second, padding left out, and the validation loss, measured by the same code.
+- compile: the same training of ours, plain and with `training.compile`: how long compiling takes, and what it brings.
 - memory: the peak of the process, of the same sides and of ours with each of the settings that need less; one step.
 - gpu: every weight of a Llama of 1.07 billion random weights in bf16, by our worker, by `SFTTrainer` with its defaults
   and with its best settings. Needs a GPU; with `--quick` a tiny model, on whatever is there.
@@ -37,8 +38,10 @@ from ft_assets.training.config import DEFAULT_LEARNING_RATES  # noqa: E402
 from ft_assets.worker.work_order import ResumeOrder, WorkOrder  # noqa: E402
 
 TASK = "code_docstrings"
-PARTS = ("generation", "memory", "gpu", "classification", "resume")
+PARTS = ("generation", "compile", "memory", "gpu", "classification", "resume")
 ROWS, QUICK_ROWS, VALIDATION_ROWS = 160, 32, 64
+LONGEST = 1_200
+"""Characters of a prompt: rows that every side reads whole, at most some 400 tokens."""
 BATCH = 16
 GPU_SIZES = {
     "vocab_size": 49_152,
@@ -68,6 +71,16 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=int, metavar="N", help=f"how many rows to learn to write from ({ROWS})"
     )
+    parser.add_argument(
+        "--longest",
+        type=int,
+        default=LONGEST,
+        metavar="CHARS",
+        help=f"of generation: only rows whose prompts have at most so many characters ({LONGEST:,})",
+    )
+    parser.add_argument(
+        "--batch", type=int, default=BATCH, metavar="N", help=f"of generation: rows a step ({BATCH})"
+    )
     parser.add_argument("--kills", type=int, metavar="N", help="how many trainings to kill (100)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts only")
     parser.add_argument(
@@ -81,11 +94,22 @@ def main() -> None:
     seeds = 1 if given.quick else given.seeds
     bars: list[Bar] = []
     with tempfile.TemporaryDirectory(prefix="ft_assets-training-") as folder:
-        if {"generation", "memory"} & set(given.only):
+        if {"generation", "compile", "memory"} & set(given.only):
             data = data_of(TASK, Path(folder))
         if "generation" in given.only:
             rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
-            bars += measure_generation(data, Path(folder) / "generation", seeds, rows, given.peers)
+            bars += measure_generation(
+                data,
+                Path(folder) / "generation",
+                seeds,
+                rows,
+                given.peers,
+                longest=given.longest,
+                batch=given.batch,
+            )
+        if "compile" in given.only:
+            rows = given.rows or (QUICK_ROWS if given.quick else ROWS)
+            bars += measure_compile(data, Path(folder) / "compile", rows)
         if "memory" in given.only:
             bars += measure_memory(data, Path(folder) / "memory")
         if "gpu" in given.only:
@@ -100,12 +124,15 @@ def main() -> None:
 # --- generation ---
 
 
-def measure_generation(data: Path, folder: Path, seeds: int, rows: int, peers: Sequence[str]) -> list[Bar]:
+def measure_generation(
+    data: Path, folder: Path, seeds: int, rows: int, peers: Sequence[str], *, longest: int, batch: int
+) -> list[Bar]:
     """Ours and TRL's in turn for each seed."""
     results: list[dict[str, dict[str, float]]] = []
     for seed in range(seeds):
         here = folder / f"seed-{seed}"
-        order = _generation(data, here, rows, VALIDATION_ROWS, {"seed": seed})
+        settings = {"seed": seed, "batch_size": batch}
+        order = _generation(data, here, rows, VALIDATION_ROWS, settings, longest=longest)
         found = {kind: _measured(order, here, kind) for kind in ("ours", *peers)}
         for kind, each in found.items():
             print(
@@ -129,6 +156,28 @@ def measure_generation(data: Path, folder: Path, seeds: int, rows: int, peers: S
         bars.append(Bar(f"generation: tokens/s, ours / {name}", speed, goals[kind], True))
         bars.append(Bar(f"generation: validation loss, ours / {name}", loss, 1.01, False))
     return bars
+
+
+def measure_compile(data: Path, folder: Path, rows: int) -> list[Bar]:
+    """Ours twice; compiling is no part of the speed, but told."""
+    found = {}
+    for compiles in (False, True):
+        here = folder / ("compiled" if compiles else "plain")
+        order = _generation(data, here, rows, VALIDATION_ROWS, {"compile": compiles})
+        found[compiles] = _measured(order, here, "ours")
+        print(
+            f"compile, {here.name}: {found[compiles]['tokens_per_second']:.1f} tokens/s after "
+            f"{found[compiles]['compile_seconds']:.0f} s of compiling, validation loss "
+            f"{found[compiles]['validation_loss']:.4f}, peak {found[compiles]['memory']:.0f} MiB",
+            flush=True,
+        )
+    speed, loss = (
+        found[True][name] / found[False][name] for name in ("tokens_per_second", "validation_loss")
+    )
+    return [
+        Bar("compile: tokens/s, compiled / plain", speed, 1.0, True),
+        Bar("compile: validation loss, compiled / plain", loss, 1.01, False),
+    ]
 
 
 def measure_memory(data: Path, folder: Path) -> list[Bar]:
@@ -155,12 +204,18 @@ def measure_memory(data: Path, folder: Path) -> list[Bar]:
 
 
 def _generation(
-    data: Path, here: Path, rows: int, validation_rows: int, settings: dict[str, Any]
+    data: Path,
+    here: Path,
+    rows: int,
+    validation_rows: int,
+    settings: dict[str, Any],
+    *,
+    longest: int = LONGEST,
 ) -> WorkOrder:
     """An order for a training on so many rows, in a folder of its own."""
     (here / "checkpoint").mkdir(parents=True)
     train, validation = (
-        _some_rows(latest(data, TASK, f"{split}_split"), here / f"{split}.parquet", count)
+        _some_rows(latest(data, TASK, f"{split}_split"), here / f"{split}.parquet", count, longest)
         for split, count in (("train", rows), ("validation", validation_rows))
     )
     return WorkOrder(
@@ -193,6 +248,7 @@ def _measured(order: WorkOrder, here: Path, kind: str) -> dict[str, float]:
             "validation_loss": training["best_score"],
             "model_flop_utilisation": training["model_flop_utilisation"],
             "peak_memory_bytes": training["peak_memory_bytes"],
+            "compile_seconds": training["compile_seconds"],
         }
     else:
         result = here / f"{kind}.json"
@@ -210,17 +266,16 @@ def _prompt() -> dict[str, Any]:
     return prompt
 
 
-def _some_rows(split: Artifact, target: Path, count: int) -> Path:
-    """The rows with the smallest hash of their ids; says how long they are."""
+def _some_rows(split: Artifact, target: Path, count: int, longest: int) -> Path:
+    """Of the rows that are no longer than that, those with the smallest hash of their ids; says how long they are."""
     import numpy as np
     import pyarrow.parquet as pq
 
     from ft_assets.training.sequences import smallest
 
     table = split.table()
-    # Rows that every side reads whole: at most some 400 tokens.
     chars = np.array([len(text) for text in table["text"].to_pylist()])
-    table = table.take(np.flatnonzero(chars <= 1_200))
+    table = table.take(np.flatnonzero(chars <= longest))
     table = table.take(smallest(table["example_id"].to_pylist(), count))
     pq.write_table(table, target)
     quartiles = np.quantile([len(text) for text in table["text"].to_pylist()], [0, 0.25, 0.5, 0.75, 1])

@@ -176,21 +176,21 @@ def _describe(task: Task, artifact: Artifact) -> dict[str, Any]:
 
 
 def _audit(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What was looked at before the first step and after the last one, of a model that writes."""
-    audit = result.get("audit")
-    if audit is None:
-        return {}
+    """What was looked at before the first step and after the last one."""
+    audit = result["audit"]
     facts = {name: value for name, value in audit.items() if name != "examples" and value is not None}
     rows = [
         {"what": name.replace("_", " "), "value": str(metadata.rounded(value))}
         for name, value in facts.items()
     ]
-    shown = [{name: visible(text) for name, text in example.items()} for example in audit["examples"]]
-    return {
-        "learnt_tokens": audit["learnt_tokens"],
-        "audit": metadata.rows_table(rows),
-        "audit_examples": metadata.rows_table(shown),
-    }
+    found: dict[str, Any] = {"audit": metadata.rows_table(rows)}
+    if "examples" in audit:  # of a model that writes
+        shown = [{name: visible(text) for name, text in example.items()} for example in audit["examples"]]
+        found |= {
+            "learnt_tokens": audit["learnt_tokens"],
+            "audit_examples": metadata.rows_table(shown),
+        }
+    return found
 
 
 def _price(task: Task, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ __all__ = [
     "ContractsConfig",
     "DriftConfig",
     "LabelsConfig",
+    "LanguagesConfig",
     "PersonalKind",
     "SettableCheck",
     "Severity",
@@ -141,6 +142,21 @@ class ColumnRef(StrictModel):
         return value
 
 
+class LanguagesConfig(StrictModel):
+    """The languages of rows that hold a text in several of them, by the names that they have there (`en`)."""
+
+    source: str = Field(min_length=1)
+    """The language that is translated."""
+    target: str = Field(min_length=1)
+    """The language that it is translated into."""
+
+    @model_validator(mode="after")
+    def _they_differ(self) -> LanguagesConfig:
+        if self.source == self.target:
+            raise ValueError(f"source and target are both '{self.source}'")
+        return self
+
+
 class ColumnsConfig(StrictModel):
     """Which columns of the sources hold what. `text` and `label` are those of a classification; a conversation comes
     in a form of its own (`layout`)."""
@@ -158,10 +174,16 @@ class ColumnsConfig(StrictModel):
         "completion",
         "summarization",
         "translation",
+        "translations",
     ] = "auto"
     """Form of the rows, where a model writes. auto: by the names of the columns."""
     rename: dict[str, str] = Field(default_factory=dict)
     """Column → field of the form (`question: prompt`), where a model writes."""
+    languages: LanguagesConfig | None = None
+    """Which is which, where rows hold translations by language (`{"translation": {"en": …, "fr": …}}`)."""
+    tool_turns: Literal["refuse", "keep"] = "refuse"
+    """What becomes of conversations in which a tool speaks. keep: only where the chat template of the base model knows
+    the role; the training checks it."""
     group: str | ColumnRef | None = None
     """What belongs together (author, thread, product) and may not be split apart; null: nothing does."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ft_assets.data.config import ColumnsConfig
 from ft_assets.data.formats import UNDECODABLE, Json, shown_names
 from ft_assets.errors import UserError
 
@@ -28,6 +29,9 @@ MALFORMED_CONVERSATION = "malformed_conversation"
 Values = Mapping[str, str | None]
 """What a row holds, by the form's fields; lists and mappings as JSON."""
 
+_TOOL_ROLES = dict.fromkeys(("tool", "function", "tool_response", "observation"), "tool")
+"""What a tool has said, by its names. A call that is a turn of its own is the model's text."""
+_CALL_ROLES = dict.fromkeys(("function_call", "tool_call"), "assistant")
 _SHAREGPT_ROLES = {
     "system": "system",
     "human": "user",
@@ -36,22 +40,18 @@ _SHAREGPT_ROLES = {
 }
 _ROLES = ("system", "user", "assistant")
 # Roles that are met often and have no place here. Of others the name is not shown: it may be that of a person.
-_KNOWN_FOREIGN = (
-    "tool",
-    "function",
-    "function_call",
-    "tool_call",
-    "tool_response",
-    "observation",
-    "developer",
-)
+_KNOWN_FOREIGN = (*_TOOL_ROLES, *_CALL_ROLES, "developer")
+
+
+STANDS_FOR_TEXT = {"role": "tool", "content": "", "stands_for": "text"}
 
 
 class Turns(NamedTuple):
     """A conversation as the data layer holds it."""
 
     context: str | None
-    """JSON list of the messages before the prompt, {"role", "content"} each; None: there are none."""
+    """JSON list of the messages before the prompt, {"role", "content"} each; None: there are none. Where a tool has
+    spoken last, a last one without content stands for the text, with the tool's role (`STANDS_FOR_TEXT`)."""
     text: str
     """The prompt; of a plain text, all of it."""
     label: str | None
@@ -73,7 +73,7 @@ class Form:
     Attributes:
         name: What the task calls it (`columns.layout`).
         fields: The columns that it needs.
-        read: Makes turns of a row.
+        read: Makes turns of a row, as the task's settings of columns say.
         mapping: What becomes of the columns, for people.
         optional: Columns that it reads where they are.
         nested: Fields that may be lists of messages; in the others only text is text.
@@ -81,7 +81,7 @@ class Form:
 
     name: str
     fields: tuple[str, ...]
-    read: Callable[[Values], Turns]
+    read: Callable[[Values, ColumnsConfig], Turns]
     mapping: str
     optional: tuple[str, ...] = ()
     nested: tuple[str, ...] = ()
@@ -148,11 +148,11 @@ def recognised(columns: Sequence[str], forms: Sequence[Form], layout: str, where
 def pair(name: str, prompt: str, answer: str) -> Form:
     """A form whose fields are a prompt and its answer: texts, or lists of messages."""
 
-    def read(values: Values) -> Turns:
+    def read(values: Values, columns: ColumnsConfig) -> Turns:
         asked, said = values.get(prompt), values.get(answer)
         turns = _messages(asked, prompt) if _is_list(asked) else [_turn("user", asked)]
         turns += _messages(said, answer) if _is_list(said) else [_turn("assistant", said)]
-        return _checked(turns)
+        return _checked(turns, columns)
 
     return Form(
         name,
@@ -163,30 +163,51 @@ def pair(name: str, prompt: str, answer: str) -> Form:
     )
 
 
-def _chat(values: Values) -> Turns:
-    return _checked(_messages(values.get("messages"), "messages"))
+def _chat(values: Values, columns: ColumnsConfig) -> Turns:
+    return _checked(_messages(values.get("messages"), "messages"), columns)
 
 
-def _sharegpt(values: Values) -> Turns:
+def _sharegpt(values: Values, columns: ColumnsConfig) -> Turns:
     turns = [
         _turn(_sharegpt_role(entry.get("from")), entry.get("value"))
         for entry in _entries(values.get("conversations"), "conversations")
     ]
-    return _checked([*_system(values), *turns])
+    return _checked([*_system(values), *turns], columns)
 
 
 def _sharegpt_role(name: Any) -> Any:
     return _SHAREGPT_ROLES.get(name.lower(), name) if isinstance(name, str) else name
 
 
-def _alpaca(values: Values) -> Turns:
+def _alpaca(values: Values, columns: ColumnsConfig) -> Turns:
     instruction, more = values.get("instruction"), (values.get("input") or "").strip()
     joined = (instruction or "").strip() and more
     prompt = f"{instruction}\n\n{values['input']}" if joined else instruction
-    return _checked([*_system(values), _turn("user", prompt), _turn("assistant", values.get("output"))])
+    turns = [*_system(values), _turn("user", prompt), _turn("assistant", values.get("output"))]
+    return _checked(turns, columns)
 
 
-def _plain(values: Values) -> Turns:
+def _translations(values: Values, columns: ColumnsConfig) -> Turns:
+    """A text in several languages, by their names: `{"en": …, "fr": …}`."""
+    texts = _json(values.get("translation"), "translation")
+    if not isinstance(texts, dict):
+        raise Unusable(MALFORMED_CONVERSATION, "'translation' is no mapping of languages to texts")
+    languages = columns.languages
+    if languages is None:
+        raise UserError(
+            f"the languages of a row are {shown_names(list(texts))}, and the task does not say which is translated "
+            "into which",
+            where="columns",
+            do="say it with `columns: {languages: {source: en, target: fr}}`",
+        )
+    for name, rule in ((languages.source, "no_prompt"), (languages.target, "no_answer")):
+        if name not in texts:
+            raise Unusable(rule, f"there is no text in '{name}'")
+    turns = [_turn("user", texts[languages.source]), _turn("assistant", texts[languages.target])]
+    return _checked(turns, columns)
+
+
+def _plain(values: Values, columns: ColumnsConfig) -> Turns:
     return Turns(None, values.get("text") or "", None)
 
 
@@ -217,46 +238,70 @@ def _is_list(value: str | None) -> bool:
 
 
 def _messages(value: str | None, field: str) -> list[dict[str, Any]]:
-    return [_turn(entry.get("role"), entry.get("content")) for entry in _entries(value, field)]
+    entries = _entries(value, field)
+    for place, entry in enumerate(entries, 1):
+        if entry.get("tool_calls") or entry.get("function_call"):
+            raise Unusable(
+                "tool_call",
+                f"turn {place} of {len(entries)} has a call of a tool beside its content: only calls that are written "
+                "as text are read",
+            )
+    return [_turn(entry.get("role"), entry.get("content")) for entry in entries]
+
+
+def _json(value: str | None, field: str) -> Any:
+    try:
+        return json.loads(value or "null")
+    except (ValueError, RecursionError):
+        raise Unusable(MALFORMED_CONVERSATION, f"'{field}' is no JSON") from None
 
 
 def _entries(value: str | None, field: str) -> list[dict[str, Any]]:
-    try:
-        found = json.loads(value or "null")
-    except (ValueError, RecursionError):
-        raise Unusable(MALFORMED_CONVERSATION, f"'{field}' is no JSON") from None
+    found = _json(value, field)
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
         raise Unusable(MALFORMED_CONVERSATION, f"'{field}' is no list of messages")
     return found
 
 
-def _checked(turns: list[dict[str, Any]]) -> Turns:
-    """Turns that end with an answer to a prompt.
+def _checked(turns: list[dict[str, Any]], columns: ColumnsConfig) -> Turns:
+    """Turns that end with an answer to a prompt, or to what a tool has said.
 
     Raises:
         Unusable: They don't.
     """
+    keeps_tools = columns.tool_turns == "keep"
+    if keeps_tools:
+        turns = [turn | {"role": _role(turn["role"])} for turn in turns]
     for place, turn in enumerate(turns, 1):
-        _check_turn(turn, place, len(turns))
+        _check_turn(turn, place, len(turns), keeps_tools=keeps_tools)
     if not any(turn["role"] == "assistant" for turn in turns):
         raise Unusable("no_answer", "no turn is an answer")
     if turns[-1]["role"] != "assistant":
         raise Unusable("unanswered", "the last turn has no answer")
     if not (turns[-1]["content"] or "").strip():
         raise Unusable("no_answer", "the last answer is empty")
-    if len(turns) < 2 or turns[-2]["role"] != "user" or not (turns[-2]["content"] or "").strip():
+    asking = [turn["role"] == "user" and bool((turn["content"] or "").strip()) for turn in turns[:-1]]
+    by_tool = len(turns) > 1 and turns[-2]["role"] == "tool"
+    if not (any(asking) if by_tool else asking and asking[-1]) or not (turns[-2]["content"] or "").strip():
         raise Unusable("no_prompt", "there is no prompt before the last answer")
-    context = json.dumps(turns[:-2], ensure_ascii=False) if turns[:-2] else None
+    before = turns[:-2] + ([STANDS_FOR_TEXT] if by_tool else [])
+    context = json.dumps(before, ensure_ascii=False) if before else None
     return Turns(context, turns[-2]["content"], turns[-1]["content"])
 
 
-def _check_turn(turn: Mapping[str, Any], place: int, count: int) -> None:
+def _role(name: Any) -> Any:
+    return (_TOOL_ROLES | _CALL_ROLES).get(name, name) if isinstance(name, str) else name
+
+
+def _check_turn(turn: Mapping[str, Any], place: int, count: int, *, keeps_tools: bool) -> None:
     role, content, which = turn["role"], turn["content"], f"turn {place} of {count}"
     if not isinstance(role, str):
         raise Unusable(MALFORMED_CONVERSATION, f"{which} has no role")
-    if role not in _ROLES:
+    known = (*_ROLES, "tool") if keeps_tools else _ROLES
+    if role not in known:
         named = f"the role '{role}'" if role in _KNOWN_FOREIGN else "another role"
-        raise Unusable("unknown_role", f"{which} has {named}: known are {', '.join(_ROLES)}")
+        hint = "" if role not in _TOOL_ROLES | _CALL_ROLES else "; `columns: {tool_turns: keep}` keeps it"
+        raise Unusable("unknown_role", f"{which} has {named}: known are {', '.join(known)}{hint}")
     if role == "system" and place > 1:
         raise Unusable(MALFORMED_CONVERSATION, f"{which} is a system message: it comes first")
     # Of the last two a missing content is told as a missing prompt or answer.
@@ -283,6 +328,13 @@ ALPACA = Form(
     ("input", "system"),
 )
 PROMPT_COMPLETION = pair("prompt_completion", "prompt", "completion")
+TRANSLATIONS = Form(
+    "translations",
+    ("translation",),
+    _translations,
+    "translation (source language → text; target language → label)",
+    nested=("translation",),
+)
 PLAIN = Form("completion", ("text",), _plain, "text → text; all of it is learnt")
 GENERAL = (CHAT, SHAREGPT, ALPACA, PROMPT_COMPLETION, PLAIN)
 """Those of every task type whose model writes."""

@@ -305,7 +305,7 @@ class _Source:
             return _Row(record.row, None, text, label, self._group(group))
         held = dict(zip(self._fields, values, strict=True))
         try:
-            turns = self.form.read(held)
+            turns = self.form.read(held, self.columns)
         except Unusable as fault:
             raw = json.dumps(held, ensure_ascii=False).encode("utf-8", "replace")
             # What is kept is written in the source's encoding, as all that it holds.

@@ -22,6 +22,7 @@ __all__ = [
     "load_tokenizer",
     "require_padding",
     "save_checkpoint",
+    "with_adapter",
 ]
 
 _UNUSABLE = (OSError, ValueError, KeyError, SafetensorError)
@@ -122,7 +123,7 @@ def load_language_model(folder: Path, dropout: float | None = None, *, four_bits
             bitsandbytes is not installed.
     """
     if (folder / _BASE / "config.json").is_file():
-        return _with_adapter(folder)
+        return with_adapter(load_language_model(folder / _BASE), folder)
     from transformers import AutoConfig, AutoModelForCausalLM
 
     _require_model_folder(folder)
@@ -155,11 +156,14 @@ def load_language_model(folder: Path, dropout: float | None = None, *, four_bits
     return model
 
 
-def _with_adapter(folder: Path) -> Any:
-    """A model whose adapter could not be put into its weights: the base model, and the adapter around it."""
+def with_adapter(model: Any, folder: Path) -> Any:
+    """A base model, and around it the adapter of a checkpoint.
+
+    Raises:
+        UserError: the adapter cannot be loaded, or is for another model.
+    """
     from peft import PeftModel
 
-    model = load_language_model(folder / _BASE)
     try:
         return PeftModel.from_pretrained(model, folder / _ADAPTER)
     except _UNUSABLE as error:

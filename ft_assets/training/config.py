@@ -68,15 +68,17 @@ that is not listed makes no sense there.
 classification: full as the upper end of the grid in the BERT paper (Devlin et al. 2019, A.3: 5e-5, 3e-5, 2e-5), and
 the default of `transformers.TrainingArguments`. lora: 20 times that. Adapters want about ten times the rate of full
 tuning or more ("LoRA Without Regret", Schulman et al. 2025); Hu et al. 2021 (table 9) use 4e-4 to 5e-4 for
-the far larger RoBERTa; 1e-3 suited the small MiniLM on `review_sentiment`. linear_probe: ten times that of LoRA, since
-the features do not move. probe_then_full: as full (Kumar et al. 2022 lower the rate after the probe, too).
+the far larger RoBERTa; 1e-3 suited the small MiniLM on `review_sentiment`. ia3: PEFT's guide takes 8e-3, for the
+sentiment of sentences. linear_probe: that of SetFit for its head (`head_learning_rate`). probe_then_full: as full
+(Kumar et al. 2022 lower the rate after the probe, too).
 
 generation: full as the default of `trl.SFTConfig`. lora and qlora: ten times that, and what QLoRA (Dettmers et al.
 2023, table 9) uses for models of 7 to 13 billion parameters; small ones take two to five times more. prompt_tuning and
-prefix_tuning: as in PEFT's examples for AdamW; Lester et al. 2021 take 0.3 with Adafactor.
+prefix_tuning: as in PEFT's examples for AdamW; Lester et al. 2021 take 0.3 with Adafactor. ia3: 3e-3 is that of T-Few
+(Liu et al. 2022, section 3.3).
 
 Both: rslora half of lora, because its scale (alpha by the root of the rank) is the larger one; dora as lora
-(Liu et al. 2024, table 8: the same or somewhat lower). ia3: 3e-3 is that of T-Few (Liu et al. 2022, section 3.3).
+(Liu et al. 2024, table 8: the same or somewhat lower).
 """
 
 
@@ -196,6 +198,12 @@ class TrainingConfig(StrictModel):
     """Keep only what enters each layer and compute the rest again in the backward pass (Chen et al. 2016): the same
     gradients with far less memory, for about a third more time."""
 
+    compile: bool = False
+    """Compile the passes of the training with `torch.compile` before the first step: the same numbers up to rounding
+    (dropout draws others). Worth it for long trainings on a GPU; compiling takes a minute or more, and on a CPU the
+    passes of small models became slower by it (docs/language-models.md). Needs a C++ compiler, on a GPU Triton. Not
+    with sharded, nor with a linear_probe, whose encoder is not computed at all."""
+
     sharded: bool = False
     """Where several processes train: spread weights, gradients and the optimizer's state over them (FSDP), for models
     that one GPU cannot hold; else each holds all of it, which is faster. Only with full, lora and rslora."""
@@ -291,6 +299,9 @@ class TrainingConfig(StrictModel):
             raise ValueError(
                 f"training.sharded: not with {self.method}; take one of {', '.join(SHARDED_METHODS)}"
             )
+        if self.compile and (self.sharded or self.method == "linear_probe"):
+            other = "training.sharded" if self.sharded else "training.method: linear_probe"
+            raise ValueError(f"training.compile: not with {other}; leave one of them out")
         if not generates(task_type):
             return
         for name, only in (("label_smoothing", 0.0), ("class_weights", "none"), ("best_by", "loss")):

@@ -24,7 +24,7 @@ from ft_assets.versions import code_version
 __all__ = ["Conversation", "Encoded", "Encoder", "conversation", "end_tokens"]
 
 Message = dict[str, str]
-"""{"role": system, user or assistant, "content"}"""
+"""{"role": system, user, assistant or tool, "content"}"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ def conversation(context: str | None, text: str, answer: str | None, prompt: Pro
     """A row of the data layer with the task's prompt around it.
 
     Args:
-        context: JSON list of the messages before the prompt, or None.
+        context: JSON list of the messages before the prompt, or None. A last one may stand for the text and
+            say that a tool has said it; the task's template is not for that.
         text: the prompt; the whole text where there is no answer.
         answer: what is to be written.
         prompt: the task's system message and template.
@@ -59,6 +60,8 @@ def conversation(context: str | None, text: str, answer: str | None, prompt: Pro
         return Conversation((), None, text)
     if prompt.system is not None and not any(turn["role"] == "system" for turn in before):
         before.insert(0, {"role": "system", "content": prompt.system})
+    if before and before[-1].get("stands_for") == "text":
+        return Conversation((*before[:-1], {"role": before[-1]["role"], "content": text}), answer)
     return Conversation((*before, {"role": "user", "content": prompt.filled(text)}), answer)
 
 
@@ -202,6 +205,7 @@ class Encoder:
             *each.turns,
             *([{"role": "assistant", "content": each.answer}] if each.answer is not None else []),
         ]
+        self._require_tools(turns)
         segments: list[tuple[str, bool]] = []
         at = 0
         for place, turn in enumerate(turns):
@@ -222,6 +226,23 @@ class Encoder:
             at = len(before) + len(answer)
         return segments
 
+    def _require_tools(self, turns: Sequence[Message]) -> None:
+        """
+        Raises:
+            UserError: a tool speaks, and what it says makes no difference to what the template renders.
+        """
+        for place, turn in enumerate(turns):
+            if turn["role"] != "tool" or not turn["content"]:
+                continue
+            silent = [*turns[:place], turn | {"content": ""}]
+            if self._rendered(silent, opens=True) == self._rendered(turns[: place + 1], opens=True):
+                raise UserError(
+                    f"the chat template leaves out what tools say (turn {place + 1} of {len(turns)})",
+                    where="base model: chat template",
+                    do="choose a base model whose template knows the role 'tool', or set `columns: {tool_turns: "
+                    "refuse}`",
+                )
+
     def _rendered(self, turns: Sequence[Message], *, opens: bool) -> str:
         """The turns as text; `opens` adds what an answer begins after."""
         if not self.has_template:
@@ -237,6 +258,6 @@ class Encoder:
                 f"the chat template refuses a conversation of {roles} ({type(error).__name__})",
                 where="base model: chat template",
                 do="bring the rows into an order that it takes (most want user and assistant in turn, some no system "
-                "message), or choose another base model",
+                "message or no tools: `columns: {tool_turns: refuse}`), or choose another base model",
             ) from None
         return text

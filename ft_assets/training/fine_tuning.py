@@ -16,6 +16,7 @@ from transformers import TrainingArguments
 
 from ft_assets.errors import UserError
 from ft_assets.training.best import BestWeights, changing
+from ft_assets.training.compiling import require_compiler
 from ft_assets.training.config import TrainingConfig
 from ft_assets.training.flops import training_flops, utilisation
 from ft_assets.training.guards import FiniteGuard, require_finite_weights
@@ -72,13 +73,16 @@ def fine_tune(
         them has another one. And what was measured and used, and the points of the curves.
 
     Raises:
-        UserError: training diverged, the memory is not enough, or the resume points are those of another training.
+        UserError: training diverged, the memory is not enough, nothing can be compiled here, or the resume points are
+            those of another training.
         Stopped: the process was told to end, and the state has been kept.
     """
     flops, sizes = training_flops(model), [(w.numel(), w.requires_grad) for w in model.parameters()]
     attention, spread = getattr(model.config, "_attn_implementation", None), spreads(config)
     steps = max(1, math.ceil(config.epochs * math.ceil(rows / config.batch_size)))
     evaluations = max(1, round(config.epochs * config.evaluations_per_epoch)) if evaluates else 0
+    if config.compile:
+        require_compiler(hardware.torch_device)
     guard = FiniteGuard(hardware.torch_device, peak_rate=learning_rate, steps=steps)
     meter = Meter(report, hardware.torch_device, steps=steps, evaluations=evaluations)
     with tempfile.TemporaryDirectory(prefix=".work-", dir=output) as scratch:
@@ -96,6 +100,7 @@ def fine_tune(
             args=arguments(**given),
             callbacks=[best],
             group_by_length=config.length_grouping,
+            compiles=config.compile,
             evaluate_at=evaluation_steps(steps, evaluations),
             meter=meter,
             guard=guard,

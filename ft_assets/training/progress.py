@@ -62,6 +62,7 @@ class Meter:
         self._point = _Sums()
         self._total = _Sums()
         self._evaluation_seconds: list[float] = []
+        self._compile_seconds: list[float] = []
         self._started = self._last_read = time.perf_counter()
         self._paused = 0.0
         self._curve_every = max(1, round(self.steps / _CURVE_POINTS))
@@ -110,11 +111,22 @@ class Meter:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Time an evaluation, and keep its time out of the speed of training."""
+        with self._apart(self._evaluation_seconds):
+            yield
+
+    @contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Time what is done once, before the first step, and keep its time out of the speed of training."""
+        with self._apart(self._compile_seconds):
+            yield
+
+    @contextmanager
+    def _apart(self, times: list[float]) -> Iterator[None]:
         started = time.perf_counter()
         yield
         taken = time.perf_counter() - started
         self._paused += taken
-        self._evaluation_seconds.append(taken)
+        times.append(taken)
 
     def add_evaluation(self, step: int, epoch: float, scores: dict[str, float]) -> None:
         """Report the scores of an evaluation and add them to the curves."""
@@ -122,13 +134,14 @@ class Meter:
         self.report({"kind": "evaluation", "step": step, **scores})
 
     def totals(self) -> dict[str, Any]:
-        """Speed over the whole training. `seconds` has all, `train_seconds` leaves the evaluations out."""
+        """Speed over the whole training. `seconds` has all, `train_seconds` leaves evaluations and compiling out."""
         self._read()
         seconds = max(self._total.seconds, 1e-9)
         return {
             "seconds": time.perf_counter() - self._started,
             "train_seconds": self._total.seconds,
             "evaluation_seconds": sum(self._evaluation_seconds),
+            "compile_seconds": sum(self._compile_seconds),
             "examples_per_second": self._total.rows / seconds,
             "tokens_per_second": self._total.tokens / seconds,
             "examples_seen": self._total.rows,
@@ -145,6 +158,7 @@ class Meter:
             "sums": sums,
             "history": self.history,
             "evaluation_seconds": self._evaluation_seconds,
+            "compile_seconds": self._compile_seconds,
             "elapsed": elapsed,
         }
 
@@ -154,6 +168,7 @@ class Meter:
             setattr(self, name, _Sums(**sums))
         self.history = list(state["history"])
         self._evaluation_seconds = list(state["evaluation_seconds"])
+        self._compile_seconds = list(state["compile_seconds"])
         self._last_read = time.perf_counter()
         self._started = self._last_read - state["elapsed"]
 

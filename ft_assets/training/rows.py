@@ -3,6 +3,7 @@ counted."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ft_assets.errors import UserError
+from ft_assets.training.config import TrainingConfig
 from ft_assets.training.token_cache import Arrays, TokenCache, flat, split, texts_hash, tokenizer_hash
 from ft_assets.versions import code_version
 
-__all__ = ["Rows", "model_window", "read_columns", "read_rows"]
+__all__ = ["Rows", "by_length", "model_window", "read_columns", "read_rows", "refuse_long"]
 
+_SHOWN_IDS = 5
 _NO_LIMIT = 10**6  # tokenizers without a window say about 10^30
 
 
@@ -30,6 +33,8 @@ class Rows:
     """Index of the label, int64; empty where no labels were asked for."""
     truncated: np.ndarray
     """True where the text was longer than the window."""
+    dropped: int = 0
+    """Rows that were left out because they are longer than the window."""
 
     @property
     def lengths(self) -> np.ndarray:
@@ -54,6 +59,47 @@ def model_window(tokenizer: Any, model_config: Any, max_length: int | None = Non
         offset = (model_config.pad_token_id or 0) + 1 if "roberta" in model_config.model_type else 0
         limits.append(positions - offset)
     return min(limits) if limits else _NO_LIMIT
+
+
+def refuse_long(long: Sequence[str], rows: int, window: int, where: str) -> None:
+    """What `too_long: error` does.
+
+    Args:
+        long: ids of the rows that are longer than the window.
+        rows: how many rows there are.
+        window: most tokens of a row.
+        where: whose rows these are.
+
+    Raises:
+        UserError: there are some.
+    """
+    if not long:
+        return
+    raise UserError(
+        f"{len(long)} of {rows} rows are longer than {window} tokens, such as {', '.join(long[:_SHOWN_IDS])}",
+        where=where,
+        do="raise training.max_length, or set training.too_long to cut or drop",
+    )
+
+
+def by_length(rows: Rows, config: TrainingConfig, window: int, where: str) -> Rows:
+    """The rows that are trained on, by `too_long`: all, cut to the window, or only those that fit.
+
+    Raises:
+        UserError: some are longer, and that is to be an error.
+    """
+    if config.too_long == "cut" or not rows.truncated.any():
+        return rows
+    if config.too_long == "error":
+        refuse_long([rows.example_ids[i] for i in rows.truncated.nonzero()[0]], len(rows), window, where)
+    kept = (~rows.truncated).nonzero()[0]
+    return Rows(
+        example_ids=[rows.example_ids[i] for i in kept],
+        input_ids=[rows.input_ids[i] for i in kept],
+        labels=rows.labels[kept] if len(rows.labels) else rows.labels,
+        truncated=rows.truncated[kept],
+        dropped=len(rows) - len(kept),
+    )
 
 
 def read_rows(

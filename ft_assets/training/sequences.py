@@ -12,11 +12,9 @@ import numpy as np
 from ft_assets.errors import UserError
 from ft_assets.training.config import PromptConfig, TrainingConfig
 from ft_assets.training.conversations import Conversation, Encoded, Encoder, conversation
-from ft_assets.training.rows import read_columns
+from ft_assets.training.rows import read_columns, refuse_long
 
 __all__ = ["Conversations", "Sequences", "encode_rows", "read_conversations", "smallest"]
-
-_SHOWN_IDS = 5
 
 
 @dataclass(frozen=True)
@@ -104,13 +102,8 @@ def encode_rows(
     """
     encoded = encoder.encode(rows.conversations)
     long = [i for i, row in enumerate(encoded) if len(row.ids) > window]
-    if long and config.too_long == "error":
-        shown = ", ".join(rows.example_ids[i] for i in long[:_SHOWN_IDS])
-        raise UserError(
-            f"{len(long)} of {len(rows)} rows are longer than {window} tokens, such as {shown}",
-            where=where,
-            do="raise training.max_length, or set training.too_long to cut or drop",
-        )
+    if config.too_long == "error":
+        refuse_long([rows.example_ids[i] for i in long], len(rows), window, where)
     dropped = set(long) if config.too_long == "drop" else set()
     kept = [
         (rows.example_ids[i], Encoded(row.ids[:window], row.learnt[:window]))

@@ -13,6 +13,7 @@ import torch
 from transformers import set_seed
 
 from ft_assets.errors import UserError
+from ft_assets.training.audit import before_choosing
 from ft_assets.training.batches import PadBatch
 from ft_assets.training.checkpoint import load_base, load_tokenizer, require_padding, save_checkpoint
 from ft_assets.training.config import TrainingConfig
@@ -23,15 +24,16 @@ from ft_assets.training.methods import prepare, train_head_only
 from ft_assets.training.probe import cached_features
 from ft_assets.training.processes import is_first
 from ft_assets.training.progress import Report
+from ft_assets.training.reloaded import Base, reloaded_classifier
 from ft_assets.training.resume import ResumePoints
-from ft_assets.training.rows import Rows, model_window, read_rows
+from ft_assets.training.rows import Rows, by_length, model_window, read_rows
 from ft_assets.training.token_cache import TokenCache
 from ft_assets.training.trainer import ClassifierTrainer
 
 __all__ = ["train_classifier"]
 
 _TASK_TYPE = "text-classification"
-_PROBE = {"method": "linear_probe", "learning_rate": None, "dropout": 0.0}
+_PROBE = {"method": "linear_probe", "learning_rate": None, "dropout": 0.0, "compile": False}
 """Settings of the first part of probe_then_full."""
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy")
 
@@ -64,16 +66,17 @@ def train_classifier(
         cache: where tokenised rows are kept.
 
     Returns:
-        What was measured and used, and the points of the curves: the content of `training.json`. Of several processes
-        only the first one writes the checkpoint and has all of this.
+        What was measured and used, the audits, and the points of the curves: the content of `training.json`. Of several
+        processes only the first one writes the checkpoint and has all of this.
 
     Raises:
-        UserError: the model or rows cannot be used, or training diverged.
+        UserError: the model or rows cannot be used, training diverged, or the checkpoint is not what was trained.
     """
     hardware = choose_hardware(config)
     loaded = _load(base_model, train, validation, labels, config, cache=cache)
-    _report_truncation(report, loaded)
     model, train_rows, validation_rows = loaded.model, loaded.train, loaded.validation
+    audit = before_choosing(train_rows, validation_rows, labels, loaded.tokenizer, model)
+    _tell(report, loaded, audit)
     pad = PadBatch(loaded.tokenizer.pad_token_id, left=loaded.tokenizer.padding_side == "left")
     trainer = partial(
         ClassifierTrainer,
@@ -117,17 +120,30 @@ def train_classifier(
         model, result = tune(config=config, learning_rate=rate, points=points)
     if not is_first():
         return result
-    save_checkpoint(
-        model.cpu(),
+
+    def save() -> Path:
+        save_checkpoint(
+            model.cpu(),
+            loaded.tokenizer,
+            output,
+            config=config,
+            window=loaded.window,
+            base_model=base_model_name,
+        )
+        return output
+
+    audit |= reloaded_classifier(
+        model,
         loaded.tokenizer,
-        output,
-        config=config,
+        train_rows.input_ids,
         window=loaded.window,
-        base_model=base_model_name,
+        save=save,
+        base=Base(base_model),
     )
     return {
         **result,
         **probe,
+        "audit": audit,
         "window": loaded.window,
         "rows": {"train": len(train_rows), "validation": len(validation_rows or ())},
         "truncated": {
@@ -165,12 +181,14 @@ def _load(
     require_padding(tokenizer, model)
     require_finite_weights(model, where="base model")
     window = model_window(tokenizer, model.config, config.max_length)
-    train_rows = read_rows(train, tokenizer, window, labels, cache)
+
+    def rows(path: Path, where: str) -> Rows:
+        return by_length(read_rows(path, tokenizer, window, labels, cache), config, window, where)
+
+    train_rows = rows(train, "train split")
     if not len(train_rows):
         raise UserError("there are no rows to train on", where="train split")
-    validation_rows = (
-        read_rows(validation, tokenizer, window, labels, cache) if validation is not None else None
-    )
+    validation_rows = rows(validation, "validation split") if validation is not None else None
     if validation_rows is not None and not len(validation_rows):
         validation_rows = None
     set_seed(config.seed)  # the adapters' start, whatever was drawn before
@@ -199,7 +217,29 @@ def _class_weights(indices: np.ndarray, labels: list[str], config: TrainingConfi
     return torch.tensor(len(indices) / (len(counts) * counts), dtype=torch.float32)
 
 
-def _report_truncation(report: Report, loaded: _Loaded) -> None:
-    for name, rows in (("train", loaded.train), ("validation", loaded.validation)):
-        if rows is not None and (note := rows.truncation(name, loaded.window)):
-            report({"kind": "note", "text": note})
+def _tell(report: Report, loaded: _Loaded, audit: dict[str, Any]) -> None:
+    said = [
+        rows.truncation(name, loaded.window)
+        for name, rows in (("train", loaded.train), ("validation", loaded.validation))
+        if rows is not None
+    ]
+    said += [
+        text
+        for text, holds in (
+            (
+                f"{audit['dropped']:,} training rows are longer than the window and were left out",
+                audit["dropped"],
+            ),
+            (
+                f"there are no training rows of {audit['classes_without_rows']}: it will not be learnt",
+                audit["classes_without_rows"] != "none",
+            ),
+            (
+                f"{audit['unknown_tokens']:,} of {audit['tokens']:,} training tokens are unknown to the model",
+                audit["unknown_tokens"],
+            ),
+        )
+        if holds
+    ]
+    for text in filter(None, said):
+        report({"kind": "note", "text": text})

@@ -11,7 +11,7 @@ from transformers import set_seed
 from trl import SFTConfig
 
 from ft_assets.training.attention import reads_packed_rows
-from ft_assets.training.audit import TOLERANCE, before_training, reloaded
+from ft_assets.training.audit import before_writing
 from ft_assets.training.checkpoint import (
     load_language_model,
     load_tokenizer,
@@ -27,6 +27,7 @@ from ft_assets.training.language_model import LanguageModelTrainer, packing_diff
 from ft_assets.training.methods import prepare
 from ft_assets.training.processes import is_first, spreads
 from ft_assets.training.progress import Report
+from ft_assets.training.reloaded import TOLERANCE, Base, reloaded_language_model
 from ft_assets.training.resume import ResumePoints
 from ft_assets.training.rows import model_window
 from ft_assets.training.sequences import Sequences, encode_rows, read_conversations
@@ -93,7 +94,7 @@ def train_language_model(
     encoder = Encoder(tokenizer, end_tokens(model), cache)
     rows = encode_rows(read_conversations(train, prompt), encoder, window, config, "train split")
     held_out = _validation(validation, prompt, encoder, window, config)
-    audit = before_training(rows, encoder, model, mask)
+    audit = before_writing(rows, encoder, model, mask)
     _tell(report, audit, len(held_out or ()))
 
     def prepared(model: Any) -> Any:
@@ -151,7 +152,14 @@ def train_language_model(
         )
         return output
 
-    audit |= reloaded(model, encoder, rows.rows, save, tolerance=_TOLERANCES.get(config.method, TOLERANCE))
+    audit |= reloaded_language_model(
+        model,
+        encoder,
+        rows.rows,
+        save=save,
+        base=Base(base_model, four_bits=config.method == "qlora"),
+        tolerance=_TOLERANCES.get(config.method, TOLERANCE),
+    )
     return {
         **result,
         "audit": audit,

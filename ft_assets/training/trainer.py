@@ -23,7 +23,8 @@ from ft_assets.training.batches import (
     batches_by_tokens,
     rows_per_pass,
 )
-from ft_assets.training.draws import seed_generators
+from ft_assets.training.compiling import compiled
+from ft_assets.training.draws import drawing_apart, seed_generators
 from ft_assets.training.guards import FiniteGuard, total_norm
 from ft_assets.training.processes import add_up, count, own_share, rank, whole
 from ft_assets.training.progress import Meter
@@ -59,6 +60,7 @@ class MeasuredTraining:
 
     Args:
         group_by_length: batches of rows of like length.
+        compiles: whether passes are compiled.
         evaluate_at: steps after which to evaluate.
         meter, guard: where progress and numbers go.
         **kwargs: as for the Trainer.
@@ -68,6 +70,7 @@ class MeasuredTraining:
         self,
         *,
         group_by_length: bool,
+        compiles: bool,
         evaluate_at: set[int],
         meter: Meter,
         guard: FiniteGuard,
@@ -75,10 +78,11 @@ class MeasuredTraining:
     ) -> None:
         super().__init__(**kwargs)
         self._group_by_length = group_by_length
+        self._compiles = compiles
         self.tokens_per_pass = 0
         """Most tokens in one pass, padding counted; a batch is computed in parts of that size whose gradients add up to
         that of the whole. To be set before the training."""
-        self._parallel: DistributedDataParallel | None = None
+        self._wrapped: Any = None
         self._meter = meter
         self._guard = guard
         # The loss is ours, so nothing needs to be counted ahead of a batch.
@@ -141,13 +145,34 @@ class MeasuredTraining:
         return loss
 
     def _called(self, model: Any) -> Any:
-        """What a step calls: the model, or what adds up its gradients over the processes."""
-        if count() == 1 or any(isinstance(weight, DTensor) for weight in model.parameters()):
-            return model
-        if self._parallel is None:
-            # What is left out of a pass (a pooler, a head) would be waited for.
-            self._parallel = DistributedDataParallel(model, find_unused_parameters=True)
-        return self._parallel
+        """What a step calls: the model, or what is compiled of it, or what adds up its gradients over the processes."""
+        if self._wrapped is None:
+            called = compiled(model) if self._compiles else model
+            if count() > 1 and not any(isinstance(weight, DTensor) for weight in model.parameters()):
+                # What is left out of a pass (a pooler, a head) would be waited for.
+                called = DistributedDataParallel(called, find_unused_parameters=True)
+            self._wrapped = called
+            if self._compiles:
+                with self._meter.compiling():
+                    self._warm_up(model, called)
+        return self._wrapped
+
+    def _warm_up(self, model: Any, called: Any) -> None:
+        """Compute the first rows of the file, forward and backward, and leave nothing behind but the compiled program.
+
+        It is made for the sizes that it sees first. Those of a training that goes on must be those that it began
+        with, or its sums would have another order.
+        """
+        trainer: Any = self
+        places = range(min(trainer.args.train_batch_size, len(trainer.train_dataset)))
+        with drawing_apart(trainer.args.seed), torch.random.fork_rng():
+            rows = [trainer.train_dataset[place] for place in places]
+            batch = trainer._prepare_inputs(trainer.data_collator(rows))
+            each = next(iter(self._passes(batch)))
+            with trainer.compute_loss_context_manager():
+                loss = self._summed_loss(called, each)
+            trainer.accelerator.backward(loss)
+        model.zero_grad(set_to_none=True)
 
     @staticmethod
     def _adds_up_later(called: Any, later: bool) -> Any:

@@ -165,6 +165,15 @@ def test_a_price_is_shown_without_training_again(trained: dg.DagsterInstance, ti
     assert found["model_flop_utilisation"].value > 0
 
 
+def test_the_audit_is_on_the_checkpoint(trained: dg.DagsterInstance, tiny_bert_dir: Path) -> None:
+    metadata = by_asset(materialize(trained, task(tiny_bert_dir), "checkpoint"))["checkpoint"].metadata
+    audit = {record.data["what"]: record.data["value"] for record in metadata["audit"].records}  # type: ignore[union-attr]
+    assert audit["classes without rows"] == "none" and audit["padding token"] == "[PAD]"
+    # A thousandth is the most that is let through.
+    assert float(str(audit["reloaded logit difference"])) < 1e-3
+    assert audit["reloaded classes tokenizer and window"] == "the same"
+
+
 def test_a_row_that_lands_in_test_does_not_train_again(
     trained: dg.DagsterInstance, tiny_bert_dir: Path
 ) -> None:

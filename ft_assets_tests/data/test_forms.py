@@ -4,6 +4,7 @@ import json
 import pytest
 
 from ft_assets.data.config import ColumnsConfig, SourceConfig
+from ft_assets.data.forms import STANDS_FOR_TEXT
 from ft_assets.data.readers import raw_examples
 from ft_assets.errors import UserError
 from ft_assets_tests.data.helpers import jsonl, read, read_as, rows, turns
@@ -91,6 +92,113 @@ def test_a_preset_has_a_form_of_its_own_and_reads_the_general_ones(tmp_path, tas
     tables = made(tmp_path, record, task_type=task_type)
     assert form(tables) == [("a.jsonl", name)]
     assert only(tables) == (None, "q", "a")
+
+
+ENGLISH_TO_FRENCH = {"languages": {"source": "en", "target": "fr"}}
+
+
+def test_a_text_in_several_languages_is_translated_as_the_task_says(tmp_path):
+    record = {"id": 7, "translation": {"de": "Frage", "fr": "a", "en": "q"}}
+    tables = made(tmp_path, record, task_type="translation", **ENGLISH_TO_FRENCH)
+    assert form(tables) == [("a.jsonl", "translations")]
+    assert only(tables) == (None, "q", "a")
+    back = {"languages": {"source": "fr", "target": "en"}}
+    assert only(made(tmp_path, record, task_type="translation", **back)) == (None, "a", "q")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_text_in_several_languages_is_read_from_other_formats(tmp_path, kind):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path, record = tmp_path / f"a.{kind}", {"translation": {"en": "q", "fr": "a"}}
+    if kind == "csv":
+        table(path, record)
+    else:
+        pq.write_table(pa.Table.from_pylist([record]), path)
+    assert only(read_as("translation", path, ColumnsConfig(**ENGLISH_TO_FRENCH))) == (None, "q", "a")
+
+
+def test_which_language_is_translated_has_to_be_said(tmp_path):
+    with pytest.raises(UserError, match=r"languages of a row are 'en', 'fr'(.|\n)*languages: {source: en"):
+        made(tmp_path, {"translation": {"en": "q", "fr": "a"}}, task_type="translation")
+    with pytest.raises(ValueError, match="source and target are both 'en'"):
+        ColumnsConfig(languages={"source": "en", "target": "en"})
+
+
+@pytest.mark.parametrize(
+    ("translation", "rule", "reason"),
+    [
+        ({"fr": "secret"}, "no_prompt", "there is no text in 'en'"),
+        ({"en": "secret", "de": "secret"}, "no_answer", "there is no text in 'fr'"),
+        ({"en": "secret", "fr": None}, "no_answer", "the last answer is empty"),
+        (["secret"], "malformed_conversation", "'translation' is no mapping of languages to texts"),
+    ],
+)
+def test_a_row_without_one_of_the_languages_is_refused(tmp_path, translation, rule, reason):
+    good = {"translation": {"en": "q", "fr": "a"}}
+    tables = made(
+        tmp_path, good, good, {"translation": translation}, task_type="translation", **ENGLISH_TO_FRENCH
+    )
+    (refused,) = tables.quarantine.to_pylist()
+    assert refused["rule"] == rule and reason in refused["reason"] and "secret" not in refused["reason"]
+
+
+# Tools
+
+CALL = {"role": "assistant", "content": '{"name": "weather"}'}
+TOOL = {"role": "tool", "content": "rain"}
+KEEP = {"tool_turns": "keep"}
+
+
+def test_what_a_tool_has_said_is_kept_where_the_task_says_so(tmp_path):
+    earlier = [*turns("p"), CALL, TOOL, *turns("b", first="assistant")]
+    tables = made(tmp_path, {"messages": [*earlier, *turns("q", "a")]}, **KEEP)
+    assert only(tables) == (earlier, "q", "a")
+
+
+def test_an_answer_may_follow_what_a_tool_has_said(tmp_path):
+    answered = [*turns("q"), CALL, TOOL, *turns("a", first="assistant")]
+    context, text, label = only(made(tmp_path, {"messages": answered}, **KEEP))
+    assert (context, text, label) == ([*turns("q"), CALL, STANDS_FOR_TEXT], "rain", "a")
+
+
+@pytest.mark.parametrize(
+    ("caller", "tool"), [("function_call", "observation"), ("tool_call", "tool_response"), ("gpt", "tool")]
+)
+def test_tools_have_many_names(tmp_path, caller, tool):
+    names = zip(("human", caller, tool, "gpt"), ("q", CALL["content"], "rain", "a"), strict=True)
+    record = {"conversations": [{"from": name, "value": value} for name, value in names]}
+    assert only(made(tmp_path, record, **KEEP)) == ([*turns("q"), CALL, STANDS_FOR_TEXT], "rain", "a")
+
+
+@pytest.mark.parametrize(
+    ("messages", "rule", "reason"),
+    [
+        ([*turns("q"), TOOL, *turns("a", first="assistant")], "unknown_role", "columns: {tool_turns: keep}"),
+        (
+            [*turns("q"), CALL | {"tool_calls": [{"name": "secret"}]}, TOOL, *turns("a", first="assistant")],
+            "tool_call",
+            "turn 2 of 4 has a call of a tool beside its content",
+        ),
+    ],
+)
+def test_tools_that_are_not_read_are_refused_with_the_way_out(tmp_path, messages, rule, reason):
+    tables = made(tmp_path, *[{"messages": turns("q", "a")}] * 2, {"messages": messages})
+    (refused,) = tables.quarantine.to_pylist()
+    assert refused["rule"] == rule and reason in refused["reason"] and "secret" not in refused["reason"]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [TOOL, *turns("a", first="assistant")],
+        [*turns("q"), CALL, TOOL | {"content": " "}, *turns("a", first="assistant")],
+    ],
+)
+def test_a_tool_needs_somebody_who_asks_and_something_to_say(tmp_path, messages):
+    tables = made(tmp_path, *[{"messages": turns("q", "a")}] * 2, {"messages": messages}, **KEEP)
+    assert tables.quarantine["rule"].to_pylist() == ["no_prompt"]
 
 
 def test_a_function_gives_lists_and_mappings(tmp_path):

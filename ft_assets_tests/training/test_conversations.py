@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from ft_assets.data.forms import STANDS_FOR_TEXT
 from ft_assets.errors import UserError
 from ft_assets.training.checkpoint import load_tokenizer
 from ft_assets.training.config import PromptConfig
@@ -107,6 +108,33 @@ def test_a_template_that_changes_earlier_turns_is_an_error(tmp_path):
     fickle = load_tokenizer(build_tiny_llama(tmp_path / "m", template=template))
     with pytest.raises(UserError, match="chat template does not give an answer the same beginning"):
         Encoder(fickle).encode([Conversation((USER,), "box")])
+
+
+WITH_A_TOOL = json.dumps([USER, {"role": "assistant", "content": "look"}, STANDS_FOR_TEXT])
+
+
+def test_the_calls_of_tools_are_learnt_and_what_tools_say_is_not(tokenizer):
+    each = conversation(WITH_A_TOOL, "rain", "box box", PromptConfig(template="Say: {text}"))
+    encoder = Encoder(tokenizer)
+    (row,), (prompt,) = encoder.encode([each]), encoder.prompts([each])
+    assert learnt_texts(tokenizer, row) == ["look<|im_end|>", "box box<|im_end|>"]
+    assert tokenizer.decode(prompt).endswith("<|im_start|>tool\nrain<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_a_template_that_leaves_tools_out_is_an_error(tmp_path):
+    template = CHATML.replace(
+        "{% for message in messages %}", "{% for message in messages if message['role'] != 'tool' %}"
+    )
+    deaf = load_tokenizer(build_tiny_llama(tmp_path / "m", template=template))
+    with pytest.raises(UserError, match=r"leaves out what tools say \(turn 3 of 4\)"):
+        Encoder(deaf).encode([conversation(WITH_A_TOOL, "rain", "box", PromptConfig())])
+
+
+def test_a_template_that_refuses_tools_is_an_error_that_names_the_setting(tmp_path):
+    template = "{% if messages[-1]['role'] == 'tool' %}{{ raise_exception('no tools') }}{% endif %}" + CHATML
+    strict = load_tokenizer(build_tiny_llama(tmp_path / "m", template=template))
+    with pytest.raises(UserError, match="tool_turns: refuse"):
+        Encoder(strict).encode([conversation(WITH_A_TOOL, "rain", "box", PromptConfig())])
 
 
 def test_a_rows_own_system_message_comes_before_that_of_the_task():

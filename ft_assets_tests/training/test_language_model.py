@@ -1,19 +1,17 @@
-"""Training of models that write: the same numbers as the plain Trainer, packed or not, and audits that can fail."""
+"""Training of models that write: the same numbers as the plain Trainer, packed or not."""
 
 import json
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
 from ft_assets.errors import UserError
 from ft_assets.training.attention import PACKED, reads_packed_rows
-from ft_assets.training.audit import before_training, reloaded
 from ft_assets.training.checkpoint import load_language_model, load_tokenizer
 from ft_assets.training.config import PromptConfig, TrainingConfig
-from ft_assets.training.conversations import Encoded, Encoder
+from ft_assets.training.conversations import Encoder
 from ft_assets.training.language_model import (
     IGNORED,
     PadConversations,
@@ -22,28 +20,7 @@ from ft_assets.training.language_model import (
     summed_losses,
 )
 from ft_assets.training.sequences import encode_rows, read_conversations
-from ft_assets_tests.tiny_models import recipe_table
 from ft_assets_tests.training.writers import train_writer
-
-
-@pytest.fixture(scope="module")
-def recipes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("recipes")
-    pq.write_table(recipe_table(48), folder / "train.parquet")
-    pq.write_table(recipe_table(16, seed=1), folder / "validation.parquet")
-    return folder
-
-
-@pytest.fixture
-def encoder(tiny_llama_dir):
-    return Encoder(load_tokenizer(tiny_llama_dir))
-
-
-@pytest.fixture
-def rows(recipes, encoder):
-    return encode_rows(
-        read_conversations(recipes / "train.parquet", PromptConfig()), encoder, 256, TrainingConfig(), "train"
-    )
 
 
 def train(recipes, base, output, **settings):
@@ -112,15 +89,15 @@ def test_the_losses_are_those_of_the_plain_trainer_step_by_step(
 
 
 @pytest.mark.parametrize("apart", [True, False])
-def test_packed_rows_do_not_see_each_other(rows, tiny_llama_dir, apart):
+def test_packed_rows_do_not_see_each_other(recipe_rows, tiny_llama_dir, apart):
     model = load_language_model(tiny_llama_dir).eval()
     with reads_packed_rows(model, packed=apart):
         assert (model.config._attn_implementation == PACKED) == apart
-        assert packing_difference(model, rows.rows[:5], torch.device("cpu")) < 1e-5
+        assert packing_difference(model, recipe_rows.rows[:5], torch.device("cpu")) < 1e-5
     assert model.config._attn_implementation == "sdpa"
 
 
-def test_a_model_in_which_packed_rows_see_each_other_is_found_out(rows, tiny_llama_dir):
+def test_a_model_in_which_packed_rows_see_each_other_is_found_out(recipe_rows, tiny_llama_dir):
     class Blind(torch.nn.Module):
         """A model that is not told where rows begin."""
 
@@ -132,18 +109,19 @@ def test_a_model_in_which_packed_rows_see_each_other_is_found_out(rows, tiny_lla
             return self.inner(**inputs)
 
     model = Blind(load_language_model(tiny_llama_dir).eval())
-    assert packing_difference(model, rows.rows[:5], torch.device("cpu")) > 1e-3
+    assert packing_difference(model, recipe_rows.rows[:5], torch.device("cpu")) > 1e-3
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_parts_of_a_batch_add_up_to_its_loss(rows, encoder, tiny_llama_dir, packed):
+def test_parts_of_a_batch_add_up_to_its_loss(recipe_rows, encoder, tiny_llama_dir, packed):
     model = load_language_model(tiny_llama_dir).eval()
     features = [
-        {"input_ids": row.ids, "labels": np.where(row.learnt, row.ids, IGNORED)} for row in rows.rows[:7]
+        {"input_ids": row.ids, "labels": np.where(row.learnt, row.ids, IGNORED)}
+        for row in recipe_rows.rows[:7]
     ]
     batch = PadConversations(encoder.tokenizer.pad_token_id)(features)
     with torch.inference_mode():
-        whole = model(**batch).loss * sum(int(row.learnt.sum()) for row in rows.rows[:7])
+        whole = model(**batch).loss * sum(int(row.learnt.sum()) for row in recipe_rows.rows[:7])
         parts = [summed_losses(model, each) for each in passes(batch, 120, packed=packed)]
     assert len(parts) > 1
     assert float(sum(parts)) == pytest.approx(float(whole), rel=1e-5)
@@ -185,52 +163,3 @@ def test_a_learning_rate_that_explodes_stops_at_the_step(recipes, tiny_llama_dir
             warmup_fraction=0.0,
             weight_decay=1e6,
         )
-
-
-def test_a_tokenizer_larger_than_the_embeddings_is_refused(rows, encoder, tiny_llama_dir):
-    model = load_language_model(tiny_llama_dir)
-    model.resize_token_embeddings(100)
-    with pytest.raises(UserError, match="the model has embeddings for 100"):
-        before_training(rows, encoder, model, str)
-
-
-def test_padded_embeddings_are_fine(rows, encoder, tiny_llama_dir):
-    model = load_language_model(tiny_llama_dir)
-    model.resize_token_embeddings(320)
-    assert before_training(rows, encoder, model, str)["embeddings"] == 320
-
-
-def test_rows_that_never_end_are_refused(rows, encoder, tiny_llama_dir):
-    endless = [Encoded(row.ids[:-1], row.learnt[:-1]) for row in rows.rows]
-    with pytest.raises(UserError, match="never learn to stop"):
-        before_training(
-            type(rows)(rows.example_ids, endless, 0, 0, 0), encoder, load_language_model(tiny_llama_dir), str
-        )
-
-
-def test_a_checkpoint_that_is_not_what_was_trained_is_refused(rows, encoder, tiny_llama_dir, tmp_path):
-    model = load_language_model(tiny_llama_dir)
-
-    def save_another():
-        with torch.no_grad():
-            model.model.norm.weight.mul_(torch.linspace(0.5, 2, 48))
-        model.save_pretrained(tmp_path)
-        encoder.tokenizer.save_pretrained(tmp_path)
-        return tmp_path
-
-    with pytest.raises(UserError, match="not the model that was trained: its logits differ"):
-        reloaded(model, encoder, rows.rows, save_another)
-
-
-def test_another_template_is_refused(rows, encoder, tiny_llama_dir, tmp_path):
-    model = load_language_model(tiny_llama_dir)
-
-    def save_with_another_template():
-        model.save_pretrained(tmp_path)
-        other = load_tokenizer(tiny_llama_dir)
-        other.chat_template = "{{ messages[0]['content'] }}"
-        other.save_pretrained(tmp_path)
-        return tmp_path
-
-    with pytest.raises(UserError, match="its chat template is another one"):
-        reloaded(model, encoder, rows.rows, save_with_another_template)

@@ -13,6 +13,7 @@ from ft_assets.training.batches import PadBatch
 from ft_assets.training.checkpoint import load_base, load_language_model, load_tokenizer
 from ft_assets.training.config import (
     DEFAULT_LEARNING_RATES,
+    LORA_METHODS,
     GenerationConfig,
     LoraConfig,
     PromptConfig,
@@ -81,6 +82,7 @@ def test_each_method_teaches_a_model_to_write(method, rows, tiny_llama_dir, tmp_
     # All that was trained is in the checkpoint: `reloaded` has compared logits and written tokens. (The kernels for
     # 4 bits compute in bf16 where no gradient is asked for.)
     assert result["audit"]["reloaded_logit_difference"] < (1e-2 if method == "qlora" else 1e-3)
+    assert ("adapter_logit_difference" in result["audit"]) == (method in (*LORA_METHODS, "ia3"))
     assert (result["trainable_parameters"] == result["parameters"]) == (method == "full")
     # Vectors before the text know nothing of packed rows; that was found out, not assumed.
     assert result["packed"] == (method not in ("prompt_tuning", "prefix_tuning"))
@@ -123,6 +125,9 @@ def test_each_method_teaches_a_model_to_choose(method, rows, tiny_bert_dir, tmp_
     losses = evaluations(result)
     assert losses[-1] < losses[0]
     assert (result["trainable_parameters"] == result["parameters"]) == (method in ("full", "probe_then_full"))
+    # What was saved is what was trained, and so is the adapter beside it (`test_reloaded.py`).
+    assert result["audit"]["reloaded_logit_difference"] < 1e-3
+    assert ("adapter_logit_difference" in result["audit"]) == (method in (*LORA_METHODS, "ia3"))
     model = AutoModelForSequenceClassification.from_pretrained(out)
     assert list(model.config.id2label.values()) == LABELS
     json.dumps(result, allow_nan=False)
