@@ -9,6 +9,7 @@ from ft_assets.errors import UserError
 __all__ = [
     "cache_dir",
     "data_dir",
+    "ledger_dir",
     "reports_port",
     "resume_dir",
     "store_root",
@@ -48,6 +49,11 @@ def resume_dir() -> Path:
 def tokens_dir() -> Path:
     """Tokenised rows, by task: made anew where they are missing."""
     return cache_dir() / "tokens"
+
+
+def ledger_dir(task: str) -> Path:
+    """The split ledger of a task: which split each row is in, for good. Outlives the store; belongs into backups."""
+    return data_dir() / "ledger" / task
 
 
 def reports_port() -> int:
