@@ -27,7 +27,7 @@ import numpy.typing as npt
 import polars as pl
 
 from ft_assets.data.ledger.chain import SIDES, Entries
-from ft_assets.data.ledger.keys import GROUP, ROW, TEXT
+from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, halves
 from ft_assets.data.ledger.stratify import mixed, stratify
 
 __all__ = ["REASONS", "ROWS", "Assignment", "assign", "imported"]
@@ -43,6 +43,9 @@ REASONS = {
 }
 """Rule of the quarantine → its reason; the places are for splits."""
 
+Hub = tuple[str, int]
+HOW = pl.Enum(["recorded", "joined", "stratified", *REASONS])
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -52,7 +55,7 @@ class Assignment:
         rows: `side` (place in `SIDES`; of a quarantined row the one that it was recorded in, null for a new one),
             `how` (recorded, joined, stratified, or a rule of `REASONS`), `sides` (of a quarantined row: the splits
             that its reason names) and `part` (where a cluster falls apart because rows of it are quarantined: a number
-            for each part; else null).
+            for each part; else null). `sides` has a bit for each split, by its place in `SIDES`.
         entries: What is to be recorded: `kind`, `key`, `example`, `side`, `rule`, `cluster`, in a fixed order.
     """
 
@@ -130,144 +133,166 @@ def imported(rows: pl.DataFrame, entries: Entries) -> pl.DataFrame:
 
 
 class _Table:
-    """The rows with what is known of each so far: `by_id`, `by_text` and `of_group` as recorded, `side`, `how`."""
+    """The rows with what is known of each so far.
+
+    Columns beside those of the rows: `by_id`, `by_text`, `group_entry` as recorded, `of_group` (the side of its group),
+    and `side`, `how`, `sides`, `part` as in `Assignment`. The wide columns are never joined: 5 million rows take
+    300 MB here.
+    """
 
     def __init__(self, rows: pl.DataFrame, entries: Entries) -> None:
-        ids = entries.rows.select("example", pl.col("side").alias("by_id")).unique("example", keep="first")
-        texts = entries.rows.select("text", pl.col("side").alias("by_text")).unique("text", keep="first")
-        groups = entries.groups.select("group", pl.col("side").alias("of_group")).unique(
-            "group", keep="first"
-        )
-        self.frame = (
-            rows.join(ids, on="example", how="left", maintain_order="left")
-            .join(texts, on="text", how="left", maintain_order="left")
-            .join(groups, on="group", how="left", maintain_order="left")
-        )
-        clash = (pl.col("by_id") != pl.col("by_text")).fill_null(False)
-        self.frame = self.frame.with_columns(
-            pl.coalesce("by_id", "by_text").alias("side"),
+        by_id = _look_up(rows["example"], entries.rows.select("example", "side"))
+        by_text = _look_up(rows["text"], entries.rows.select("text", "side"))
+        of_group = _look_up(rows["group"], entries.groups)
+        clash = (by_id != by_text).fill_null(False)
+        side = by_id.zip_with(by_id.is_not_null(), by_text)
+        self.frame = rows.with_columns(
+            by_id.alias("by_id"),
+            by_text.alias("by_text"),
+            of_group.alias("group_entry"),
+            of_group.alias("of_group"),
+            side.alias("side"),
             pl.when(clash)
-            .then(pl.lit("text_across_splits"))
-            .when(pl.coalesce("by_id", "by_text").is_not_null())
-            .then(pl.lit("recorded"))
+            .then(pl.lit("text_across_splits", HOW))
+            .when(side.is_not_null())
+            .then(pl.lit("recorded", HOW))
             .alias("how"),
-            pl.when(clash).then(pl.concat_list("by_id", "by_text")).alias("sides"),
             pl.lit(None, pl.UInt32).alias("part"),
-            pl.col("of_group").alias("group_entry"),
-        )
+        ).with_columns(pl.when(clash).then(_bit(pl.col("by_id")) | _bit(pl.col("by_text"))).alias("sides"))
+        self._clusters = int(rows["cluster"].max() or 0) + 1  # type: ignore[arg-type]
 
     def settle_groups(self) -> None:
         """The side of each group: as recorded, else that of its recorded rows, test before all others. Recorded rows
         on another side are quarantined."""
+        recorded = pl.col("how") == "recorded"
         seen = (
-            self.frame.filter((pl.col("how") == "recorded") & pl.col("of_group").is_null())
-            .drop_nulls("group")
+            self.frame.lazy()
+            .filter(recorded & pl.col("of_group").is_null() & pl.col("group").is_not_null())
             .group_by("group")
-            .agg(pl.col("side").min().alias("of_rows"))
+            .agg(pl.col("side").min())
+            .collect()
         )
-        self.frame = (
-            self.frame.join(seen, on="group", how="left", maintain_order="left")
-            .with_columns(pl.coalesce("of_group", "of_rows").alias("of_group"))
-            .drop("of_rows")
-        )
-        astray = ((pl.col("how") == "recorded") & (pl.col("side") != pl.col("of_group"))).fill_null(False)
+        if seen.height:
+            of_rows = _look_up(self.frame["group"], seen)
+            self.frame = self.frame.with_columns(pl.coalesce("of_group", of_rows).alias("of_group"))
+        astray = (recorded & (pl.col("side") != pl.col("of_group"))).fill_null(False)
         self.frame = self.frame.with_columns(
-            pl.when(astray).then(pl.lit("group_across_splits")).otherwise(pl.col("how")).alias("how"),
+            pl.when(astray).then(pl.lit("group_across_splits", HOW)).otherwise("how").alias("how"),
             pl.when(astray)
-            .then(pl.concat_list("side", "of_group"))
-            .otherwise(pl.col("sides"))
+            .then(_bit(pl.col("side")) | _bit(pl.col("of_group")))
+            .otherwise("sides")
             .alias("sides"),
-        )
-
-    def cluster_sides(self) -> pl.DataFrame:
-        """The sides of each cluster that has any, by what is kept of it and by its groups."""
-        own = pl.when(pl.col("how") == "recorded").then(pl.col("side"))
-        new = pl.when(pl.col("how").is_null()).then(pl.col("of_group"))
-        known = self.frame.select("cluster", pl.coalesce(own, new).alias("known")).drop_nulls()
-        return known.group_by("cluster").agg(
-            pl.col("known").min().alias("low"), pl.col("known").max().alias("high")
         )
 
     def contested(self) -> npt.NDArray[np.integer]:
         """Places of the rows of clusters that are on several sides, without those quarantined already."""
-        several = self.cluster_sides().filter(pl.col("low") != pl.col("high"))
-        usable = pl.col("how").is_null() | (pl.col("how") == "recorded")
-        within = self.frame.with_row_index("place").filter(
-            usable & pl.col("cluster").is_in(several["cluster"].implode())
-        )
-        return within["place"].to_numpy()
+        low, high = self._cluster_sides()
+        several = low < high
+        usable = self._is_new() | (self.frame["how"] == "recorded").fill_null(False)
+        return np.flatnonzero(several[self.frame["cluster"].to_numpy()] & usable.to_numpy())
 
     def update(self, places: npt.NDArray[np.integer], values: pl.DataFrame) -> None:
         """Set side, how, sides and part of some rows."""
-        index = pl.Series("place", places, dtype=pl.UInt32)
-        self.frame = (
-            self.frame.with_row_index("place").update(values.with_columns(index), on="place").drop("place")
+        self.frame = self.frame.with_columns(
+            self.frame[name].scatter(places, values[name]) for name in values.columns
         )
 
     def join(self) -> None:
-        """New rows of clusters that are on one side go there, those of contested ones are settled already."""
-        sides = self.cluster_sides().select("cluster", pl.col("low").alias("of_cluster"))
-        self.frame = self.frame.join(sides, on="cluster", how="left", maintain_order="left")
-        joins = pl.col("how").is_null() & pl.col("part").is_null() & pl.col("of_cluster").is_not_null()
+        """New rows of clusters that are on one side go there; those of contested ones are settled already."""
+        low, high = self._cluster_sides()
+        cluster = self.frame["cluster"].to_numpy()
+        settled = (low <= high)[cluster] & (self._is_new() & self.frame["part"].is_null()).to_numpy()
+        joins = pl.Series(settled)
         self.frame = self.frame.with_columns(
-            pl.when(joins).then(pl.col("of_cluster")).otherwise(pl.col("side")).alias("side"),
-            pl.when(joins).then(pl.lit("joined")).otherwise(pl.col("how")).alias("how"),
-        ).drop("of_cluster")
+            pl.when(joins).then(pl.Series(low[cluster])).otherwise("side").alias("side"),
+            pl.when(joins).then(pl.lit("joined", HOW)).otherwise("how").alias("how"),
+        )
 
     def draw(self, shares: Sequence[float], salt: str) -> None:
         """Clusters with nothing recorded, and parts that others have left over, are dealt out."""
-        frame = self.frame.with_row_index("place")
-        new = frame.filter(pl.col("how").is_null()).select("place", "text", "cluster", "part", "stratum")
-        if not new.height:
+        places = self._is_new().arg_true()
+        if not len(places):
             return
-        # In the order of the texts, a cluster's first row is that of its smallest one: no order of rows counts.
-        new = new.sort("text")
-        same = pl.struct("cluster", "part") if new["part"].null_count() < new.height else pl.col("cluster")
-        firsts = new.select(same.alias("same"), "text").unique("same", keep="first", maintain_order=True)
-        codes = new.select(same.alias("same")).join(
-            firsts.select("same").with_row_index("code"), on="same", how="left", maintain_order="left"
-        )["code"]
-        strata = int(frame["stratum"].max() or 0) + 1  # type: ignore[arg-type]
-        kept = frame.filter(pl.col("how").is_in(["recorded", "joined"]))
-        cells = kept["side"].to_numpy().astype(np.int64) * strata + kept["stratum"].to_numpy()
+        texts = self.frame["text"].gather(places)
+        # In the order of the texts a cluster's first row has its smallest one: no order of rows counts.
+        order = texts.arg_sort()
+        places, texts = places.gather(order), texts.gather(order)
+        codes, firsts = _numbered(self._whole()[places.to_numpy()])
+        stratum = self.frame["stratum"].to_numpy()
+        kept = self.frame["how"].is_not_null() & ~self._is_refused()
+        strata = int(stratum.max()) + 1
+        cells = self.frame["side"].filter(kept).cast(pl.Int64).to_numpy() * strata + stratum[kept.to_numpy()]
         tally = np.bincount(cells, minlength=len(SIDES) * strata).reshape(len(SIDES), strata)
-        drawn = stratify(
-            codes.to_numpy(), new["stratum"].to_numpy(), ranks(firsts["text"], salt), tally, shares
+        rank = ranks(texts.gather(pl.Series(firsts)), salt)
+        drawn = stratify(codes, stratum[places.to_numpy()], rank, tally, shares)
+        how = pl.when(self._is_new()).then(pl.lit("stratified", HOW)).otherwise("how")
+        self.frame = self.frame.with_columns(
+            self.frame["side"].scatter(places, pl.Series(drawn[codes])), how.alias("how")
         )
-        sides = pl.Series("side", drawn).gather(codes)
-        found = new.select("place").with_columns(sides).sort("place")
-        side = frame["side"].scatter(found["place"], found["side"])
-        how = pl.when(pl.col("how").is_null()).then(pl.lit("stratified")).otherwise(pl.col("how"))
-        self.frame = self.frame.with_columns(side.alias("side"), how.alias("how"))
 
     def assignment(self) -> Assignment:
         return Assignment(self.frame.select("side", "how", "sides", "part"), self._entries())
 
+    def _is_new(self) -> pl.Series:
+        return self.frame["how"].is_null()
+
+    def _is_refused(self) -> pl.Series:
+        return self.frame["how"].is_in(list(REASONS)).fill_null(False)
+
+    def _whole(self) -> npt.NDArray[np.integer]:
+        """What is left whole, as numbers: the clusters, and the parts of those that fall apart."""
+        cluster = self.frame["cluster"]
+        part = self.frame["part"]
+        if part.null_count() < len(part):
+            cluster = cluster.zip_with(part.is_null(), part + self._clusters)
+        return cluster.to_numpy()
+
+    def _cluster_sides(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """The first and the last side of each cluster, by what is kept of it and by its groups; the last is before the
+        first where it has none."""
+        known = self.frame["side"].zip_with(
+            (self.frame["how"] == "recorded").fill_null(False),
+            self.frame["of_group"].zip_with(self._is_new(), pl.Series([None], dtype=pl.UInt8)),
+        )
+        there = known.is_not_null()
+        cluster, sides = self.frame["cluster"].filter(there).to_numpy(), known.filter(there).to_numpy()
+        low, high = np.full(self._clusters, len(SIDES), np.uint8), np.zeros(self._clusters, np.uint8)
+        np.minimum.at(low, cluster, sides)
+        np.maximum.at(high, cluster, sides)
+        return low, high
+
     def _entries(self) -> pl.DataFrame:
         """What is not recorded yet of the rows that are kept, and of their groups."""
-        kept = self.frame.filter(pl.col("how").is_in(["recorded", "joined", "stratified"]))
-        within = ["cluster"] if kept["part"].null_count() == kept.height else ["cluster", "part"]
-        firsts = kept.group_by(within).agg(pl.col("text").min().alias("smallest"))
-        unknown = kept.filter(pl.col("by_id").is_null() | pl.col("by_text").is_null()).join(
-            firsts, on=within, nulls_equal=True
+        frame = self.frame
+        kept = ~self._is_refused()
+        unknown = kept & (frame["by_id"].is_null() | frame["by_text"].is_null())
+        whole = self._whole()
+        touched = np.zeros(int(whole.max(initial=0)) + 1, bool)
+        touched[whole[unknown.to_numpy()]] = True
+        rows = (
+            frame.select("text", "example", "side", "how", "by_id", "by_text")
+            .with_columns(unknown.alias("unknown"), pl.Series("whole", whole))
+            .filter(kept & pl.Series(touched[whole]))
+            .sort("text", "example")
         )
-        rule = (
-            pl.when(pl.col("by_id").is_not_null())
-            .then(pl.lit("same_row"))
-            .when(pl.col("by_text").is_not_null())
-            .then(pl.lit("same_text"))
-            .otherwise(pl.col("how"))
-        )
-        own = unknown.sort("text", "example").select(
+        codes, firsts = _numbered(rows["whole"].to_numpy())
+        smallest = rows["text"].gather(pl.Series(firsts)).gather(pl.Series(codes))
+        own = rows.select(
             pl.lit("row").alias("kind"),
             pl.col("text").alias("key"),
             "example",
             "side",
-            rule.alias("rule"),
-            pl.when(pl.col("smallest") != pl.col("text")).then("smallest").alias("cluster"),
-        )
+            pl.when(pl.col("by_id").is_not_null())
+            .then(pl.lit("same_row"))
+            .when(pl.col("by_text").is_not_null())
+            .then(pl.lit("same_text"))
+            .otherwise(pl.col("how").cast(pl.String))
+            .alias("rule"),
+            pl.when(smallest != pl.col("text")).then(smallest).alias("cluster"),
+        ).filter(rows["unknown"])
         groups = (
-            kept.filter(pl.col("group").is_not_null() & pl.col("group_entry").is_null())
+            frame.lazy()
+            .filter(kept & pl.col("group").is_not_null() & pl.col("group_entry").is_null())
             .group_by("group")
             .agg(pl.col("side").first(), (pl.col("how") == "stratified").all().alias("is_new"))
             .sort("group")
@@ -279,15 +304,41 @@ class _Table:
                 pl.when("is_new").then(pl.lit("stratified")).otherwise(pl.lit("joined")).alias("rule"),
                 pl.lit(None, TEXT).alias("cluster"),
             )
+            .collect()
         )
         return pl.concat([own, groups])
+
+
+def _look_up(keys: pl.Series, known: pl.DataFrame) -> pl.Series:
+    """The side of each key, by the key in the first column and the side in the second; null where it is not known."""
+    name = known.columns[0]
+    found = keys.alias(name).to_frame().join(known, on=name, how="left", maintain_order="left")
+    if found.height > len(keys):  # a text that several rows have, or a row that has had several texts
+        return _look_up(keys, known.unique(name, keep="first", maintain_order=True))
+    return found["side"]
+
+
+def _numbered(
+    values: npt.NDArray[np.integer],
+) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+    """Each value as a number, from 0 in the order of first appearance; and the place where each first appears."""
+    places = np.arange(len(values))
+    first = np.zeros(int(values.max(initial=0)) + 1, np.int64)
+    first[values[::-1]] = places[::-1]
+    mine = first[values]
+    is_first = mine == places
+    return (np.cumsum(is_first) - 1)[mine], np.flatnonzero(is_first)
+
+
+def _bit(side: pl.Expr) -> pl.Expr:
+    """A split as a bit of `sides`."""
+    return side.replace_strict({place: 1 << place for place in range(len(SIDES))}, return_dtype=pl.UInt8)
 
 
 def ranks(texts: pl.Series, salt: str) -> npt.NDArray[np.uint64]:
     """A number for each text key, scattered by the salt."""
     seed = np.frombuffer(hashlib.sha256(salt.encode()).digest()[:16], np.uint64)
-    high = texts.to_frame("t").select((pl.col("t") // 2**64).cast(pl.Int64))["t"].to_numpy().view(np.uint64)
-    low = texts.to_frame("t").select((pl.col("t") % 2**64).cast(pl.UInt64))["t"].to_numpy()
+    high, low = halves(texts)
     return mixed(mixed(high ^ seed[0]) ^ low ^ seed[1])
 
 
@@ -309,17 +360,18 @@ class _Contest:
         self._knows_pairs = pairs is not None
         self._side: list[int | None] = rows["side"].to_list()
         self._how: list[str | None] = rows["how"].to_list()
-        self._sides: list[list[int] | None] = rows["sides"].to_list()
+        self._is_own: list[bool] = rows["by_id"].is_not_null().to_list()
+        self._sides: list[int | None] = rows["sides"].to_list()
         self._examples: list[int] = rows["example"].to_list()
         self._clusters: list[int] = rows["cluster"].to_list()
-        self._texts: list[tuple[str, int]] = [("text", text) for text in rows["text"]]
+        self._texts: list[Hub] = [("text", text) for text in rows["text"]]
         self._groups = [None if group is None else ("group", group) for group in rows["group"]]
         self._hubs = [
             [text] if group is None else [text, group]
             for text, group in zip(self._texts, self._groups, strict=True)
         ]
         """What several rows may share: each is on one side, once one of them is."""
-        self._side_of_hub: dict[tuple[str, int], int] = {
+        self._side_of_hub: dict[Hub, int] = {
             group: side
             for group, side in zip(self._groups, rows["of_group"], strict=True)
             if group is not None and side is not None
@@ -348,8 +400,8 @@ class _Contest:
             pl.DataFrame(
                 {
                     "side": pl.Series(self._side, dtype=pl.UInt8),
-                    "how": pl.Series(self._how, dtype=pl.String),
-                    "sides": pl.Series(self._sides, dtype=pl.List(pl.UInt8)),
+                    "how": pl.Series(self._how, dtype=HOW),
+                    "sides": pl.Series(self._sides, dtype=pl.UInt8),
                     "part": pl.Series(
                         [part if stays else None for stays, part in zip(kept, parts, strict=True)],
                         dtype=pl.UInt32,
@@ -359,53 +411,61 @@ class _Contest:
         )
 
     def _part_recorded(self) -> None:
-        """Recorded rows with one text, and near duplicates, on several sides: they stay in test, then in validation."""
-        first: dict[tuple[str, int], int] = {}
+        """Recorded rows with one text, and near duplicates, on several sides: they stay in test, then in validation. Of
+        a row that is new and only its text recorded, the others do not have to make way."""
+        first: dict[Hub, int] = {}
         for row in self._with("recorded"):
             first[self._texts[row]] = min(first.get(self._texts[row], len(SIDES)), self._at(row))
         for row in self._with("recorded"):
             if first[self._texts[row]] < self._at(row):
-                self._refuse(row, "text_across_splits", [self._at(row), first[self._texts[row]]])
+                self._refuse(row, "text_across_splits", {self._at(row), first[self._texts[row]]})
+        own = {row for row in self._with("recorded") if self._is_own[row]}
+        for row in self._with("recorded"):
+            beside = {self._at(each) for each in self._near[row] if each in own} | {self._at(row)}
+            if row not in own and len(beside) > 1:
+                self._refuse(row, "bridges_splits", beside)
         for keeps in range(len(SIDES)):
             stay = {row for row in self._with("recorded") if self._at(row) == keeps}
             for row in self._with("recorded"):
                 if self._at(row) > keeps and not stay.isdisjoint(self._near[row]):
-                    self._refuse(row, "near_duplicate_across_splits", [self._at(row), keeps])
+                    self._refuse(row, "near_duplicate_across_splits", {self._at(row), keeps})
         for row in self._with("recorded"):
             self._side_of_hub[self._texts[row]] = self._at(row)
 
     def _spread(self) -> None:
-        """New rows go to the side of what they are linked to, test first, and on from there; those that are linked to
-        several sides are quarantined, and lead no further."""
-        pending = set(self._with(None))
-        sharing: dict[tuple[str, int], list[int]] = {}
-        for row in pending:
+        """New texts go to the side of what they are linked to, test first, and on from there; those that are linked to
+        several sides are quarantined with all of their rows, and lead no further."""
+        pending: dict[Hub, list[int]] = {}
+        sharing: dict[Hub, list[int]] = {}
+        for row in self._with(None):
+            pending.setdefault(self._texts[row], []).append(row)
             for hub in self._hubs[row]:
                 sharing.setdefault(hub, []).append(row)
-        touched = {row: self._touched(row) for row in pending}
+        touched = {text: self._touched(rows) for text, rows in pending.items()}
         while True:
-            for row in [row for row in pending if len(touched[row]) > 1]:
-                self._refuse(row, "bridges_splits", sorted(touched[row]))
-                pending.discard(row)
-            ready = {row: min(touched[row]) for row in pending if touched[row]}
+            for text in [text for text in pending if len(touched[text]) > 1]:
+                for row in pending.pop(text):
+                    self._refuse(row, "bridges_splits", touched[text])
+            ready = {text: min(touched[text]) for text in pending if touched[text]}
             if not ready:
                 return
             side = min(ready.values())
             reached: set[int] = set()
-            for row in [row for row, found in ready.items() if found == side]:
-                self._side[row], self._how[row] = side, "joined"
-                pending.discard(row)
-                reached.update(self._near[row])
-                for hub in self._hubs[row]:
-                    if self._side_of_hub.setdefault(hub, side) == side:
-                        reached.update(sharing[hub])
-            for row in reached & pending:
-                touched[row] = self._touched(row)
+            for text in [text for text, found in ready.items() if found == side]:
+                for row in pending.pop(text):
+                    self._side[row], self._how[row] = side, "joined"
+                    reached.update(self._near[row])
+                    for hub in self._hubs[row]:
+                        if self._side_of_hub.setdefault(hub, side) == side:
+                            reached.update(sharing[hub])
+            for text in {self._texts[row] for row in reached} & pending.keys():
+                touched[text] = self._touched(pending[text])
 
-    def _touched(self, row: int) -> set[int]:
-        """The sides of what a new row is linked to."""
-        near = {self._at(each) for each in self._near[row] if self._how[each] in ("recorded", "joined")}
-        return near | {self._side_of_hub[hub] for hub in self._hubs[row] if hub in self._side_of_hub}
+    def _touched(self, rows: Sequence[int]) -> set[int]:
+        """The sides of what new rows are linked to."""
+        hubs = {hub for row in rows for hub in self._hubs[row]}
+        near = {each for row in rows for each in self._near[row] if self._how[each] in ("recorded", "joined")}
+        return {self._side_of_hub[hub] for hub in hubs if hub in self._side_of_hub} | set(map(self._at, near))
 
     def _refuse_all_new(self) -> None:
         sides: dict[int, set[int]] = {}
@@ -413,7 +473,7 @@ class _Contest:
             known = {self._side_of_hub[hub] for hub in self._hubs[row] if hub in self._side_of_hub}
             sides.setdefault(cluster, set()).update(known)
         for row in self._with(None):
-            self._refuse(row, "bridges_splits", sorted(sides[self._clusters[row]]))
+            self._refuse(row, "bridges_splits", sides[self._clusters[row]])
 
     def _parts(self) -> list[int]:
         """What is still linked once rows are quarantined: the component of each row, by its smallest example."""
@@ -421,7 +481,7 @@ class _Contest:
         from scipy.sparse.csgraph import connected_components
 
         count = len(self._how)
-        hubs: dict[tuple[str, int], int] = {}
+        hubs: dict[Hub, int] = {}
         edges: list[tuple[int, int]] = []
         for row in range(count):
             if self._how[row] in REASONS:
@@ -445,5 +505,5 @@ class _Contest:
         assert side is not None  # noqa: S101 - asked of recorded and joined rows only
         return side
 
-    def _refuse(self, row: int, rule: str, sides: list[int]) -> None:
-        self._how[row], self._sides[row] = rule, sides
+    def _refuse(self, row: int, rule: str, sides: set[int]) -> None:
+        self._how[row], self._sides[row] = rule, sum(1 << side for side in sides)

@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, numbers
+from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, numbers, to_binary
 from ft_assets.disk import flock, make_directory, room, sync, write_synced
 from ft_assets.errors import UserError
 from ft_assets.paths import ledger_dir
@@ -54,6 +54,7 @@ ENTRIES = pa.schema(
         ),  # the smallest text key of the cluster that it was recorded with; null: its own
     ]
 )
+_WORDS = ["kind", "split", "rule"]
 _ROWS_AT_ONCE = 500_000
 
 
@@ -179,12 +180,12 @@ class Ledger:
         return Entries(pl.concat(rows, rechunk=True), pl.concat(groups, rechunk=True))
 
     def append(
-        self, entries: pa.Table, *, settings: Mapping[str, Any], made_from: str, at: datetime
+        self, entries: pl.DataFrame, *, settings: Mapping[str, Any], made_from: str, at: datetime
     ) -> Ledger:
         """The ledger with a segment more; the caller has held the lock since this one was opened.
 
         Args:
-            entries: of the schema `ENTRIES`.
+            entries: `kind`, `key`, `example`, `side`, `rule`, `cluster`, as `assignment` gives them.
             settings: by which was drawn.
             made_from: the data version of the labelled rows.
             at: when.
@@ -192,7 +193,7 @@ class Ledger:
         Raises:
             UserError: somebody else has written to it, or the disk is full.
         """
-        if not entries.num_rows:
+        if not entries.height:
             return self
         number = len(self.segments) + 1
         path = self.folder / f"{_name(number)}.json"
@@ -203,16 +204,12 @@ class Ledger:
                 do="run it again",
             )
         data = self.folder / f"{_name(number)}.parquet"
-        with room("the split ledger", self.folder, entries.nbytes):
+        with room("the split ledger", self.folder, int(entries.estimated_size())):
             draft = data.with_name(f".{data.name}.new")
             # Keys are random: dictionaries and compression do nothing for them.
-            pq.write_table(
-                entries.cast(ENTRIES),
-                draft,
-                compression="zstd",
-                use_dictionary=["kind", "split", "rule"],
-                row_group_size=_ROWS_AT_ONCE,
-            )
+            with pq.ParquetWriter(draft, ENTRIES, compression="zstd", use_dictionary=_WORDS) as writer:
+                for part in entries.iter_slices(_ROWS_AT_ONCE):
+                    writer.write_batch(_as_batch(part))
             sync(draft)
             record = {
                 "format": FORMAT,
@@ -221,7 +218,7 @@ class Ledger:
                 "previous": self._last(),
                 "file": data.name,
                 "sha256": file_sha256(draft),
-                "entries": entries.num_rows,
+                "entries": entries.height,
                 "at": at.astimezone(UTC).isoformat(timespec="seconds"),
                 "settings": dict(settings),
                 "made_from": made_from,
@@ -296,6 +293,19 @@ def _in_numbers(batch: pa.RecordBatch) -> pl.DataFrame:
         numbers(frame["example"], ROW),
         pl.col("split").replace_strict(sides, return_dtype=pl.UInt8).alias("side"),
     )
+
+
+def _as_batch(entries: pl.DataFrame) -> pa.RecordBatch:
+    splits = entries["side"].replace_strict(range(len(SIDES)), SIDES, return_dtype=pl.String)
+    columns = {
+        "kind": entries["kind"].to_arrow(),
+        "key": to_binary(entries["key"]),
+        "example": to_binary(entries["example"]),
+        "split": splits.to_arrow(),
+        "rule": entries["rule"].to_arrow(),
+        "cluster": to_binary(entries["cluster"]),
+    }
+    return pa.record_batch(columns).cast(ENTRIES)
 
 
 def _verify(folder: Path, record: Mapping[str, Any]) -> None:

@@ -11,10 +11,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-__all__ = ["GROUP", "ROW", "TEXT", "example_keys", "group_keys", "numbers", "text_keys"]
+__all__ = [
+    "GROUP",
+    "ROW",
+    "TEXT",
+    "example_keys",
+    "group_keys",
+    "halves",
+    "numbers",
+    "text_keys",
+    "to_binary",
+]
 
 TEXT = pl.Int128
 ROW = pl.UInt64
@@ -48,6 +60,29 @@ def group_keys(column: pa.ChunkedArray, ledger_id: str) -> pl.Series:
 def numbers(values: pl.Series, kind: pl.DataType | type[pl.DataType]) -> pl.Series:
     """Binary values as wide as the kind of number, as numbers: the first byte counts most."""
     return values.bin.reinterpret(dtype=kind, endianness="big")
+
+
+def halves(values: pl.Series) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """The first and the last 64 bits of 128; zeros for null."""
+    values = values.fill_null(0)
+    low = values & (2**64 - 1)
+    high = (values - low) // 2**64
+    return high.cast(pl.Int64).to_numpy().view(np.uint64), low.cast(pl.UInt64).to_numpy()
+
+
+def to_binary(values: pl.Series) -> pa.Array:
+    """Numbers as binary values of their width; `numbers` turns them back."""
+    if values.dtype == pl.UInt64:
+        words = values.fill_null(0).to_numpy().astype(">u8")
+        width = 8
+    else:
+        words = np.column_stack(halves(values)).astype(">u8")
+        width = 16
+    missing = values.is_null()
+    valid = pa.array((~missing).to_numpy(), pa.bool_()).buffers()[1] if missing.any() else None
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(width), len(values), [valid, pa.py_buffer(words.tobytes())]
+    )
 
 
 def _numbers_of(column: pa.ChunkedArray, width: int, kind: pl.DataType | type[pl.DataType]) -> pl.Series:

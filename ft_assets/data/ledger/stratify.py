@@ -1,8 +1,9 @@
 """Which split a new cluster goes to: as many rows of each stratum everywhere as the shares say, clusters left whole.
 
 A stratum is a label, or whatever else should be spread evenly. The clusters are dealt out greedily, as in
-scikit-learn's StratifiedGroupKFold and the iterative stratification of Sechidis et al. (2011, "On the Stratification of Multi-Label
-Data"): each one to the split where it lessens the distance from the wish most. That distance is Pearson's chi-square,
+scikit-learn's StratifiedGroupKFold and the iterative stratification of Sechidis et al. (2011, "On the Stratification of
+Multi-Label Data"): each one to the split where it lessens the distance from the wish most. That distance is Pearson's
+chi-square,
 
     sum over splits s and strata l of (N[s, l] - T[s, l])^2 / T[s, l],   T[s, l] = share of s x rows of l,
 
@@ -16,7 +17,7 @@ What is drawn depends on the clusters, their ranks and what is recorded; never o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -63,8 +64,7 @@ def stratify(
     for batch in _batches(sizes, composition, rank):
         first = starts[batch[0]]
         rows = stratum[order[first : first + sizes[batch[0]]]]
-        places = [split for split, times in enumerate(deal(rows, len(batch))) for _ in range(times)]
-        splits[batch] = places
+        splits[batch] = np.repeat(np.arange(len(shares), dtype=np.uint8), deal(rows, len(batch)))
     return splits
 
 
@@ -79,7 +79,7 @@ def mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 def _batches(
     sizes: npt.NDArray[np.integer], composition: npt.NDArray[np.uint64], rank: npt.NDArray[np.uint64]
-) -> list[npt.NDArray[np.integer]]:
+) -> Iterator[npt.NDArray[np.integer]]:
     """Clusters of one composition, by rank; the batches by size (doubling), then by their first cluster's rank.
 
     By doubling sizes: with exact ones a draw would have no room for chance where no two clusters are of one size.
@@ -87,10 +87,12 @@ def _batches(
     by_kind = np.lexsort((rank, composition, sizes))
     is_first = np.ones(len(by_kind), bool)
     is_first[1:] = (np.diff(sizes[by_kind]) != 0) | (composition[by_kind][1:] != composition[by_kind][:-1])
-    firsts = by_kind[is_first]
-    batches = np.split(by_kind, np.flatnonzero(is_first)[1:])
+    starts = np.flatnonzero(is_first)
+    ends = np.append(starts[1:], len(by_kind))
+    firsts = by_kind[starts]
     magnitude = np.floor(np.log2(sizes[firsts]))
-    return [batches[place] for place in np.lexsort((rank[firsts], -magnitude))]
+    for place in np.lexsort((rank[firsts], -magnitude)):
+        yield by_kind[starts[place] : ends[place]]
 
 
 class _Deal:

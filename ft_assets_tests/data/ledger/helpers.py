@@ -1,4 +1,4 @@
-"""Rows as the ledger sees them, from a line each; and a ledger's entries as they grow from one assignment to the next."""
+"""Rows as the ledger sees them, from a line each; and entries as they grow from one assignment to the next."""
 
 from __future__ import annotations
 

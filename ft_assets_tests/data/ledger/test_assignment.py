@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -40,7 +41,7 @@ def histories(draw: st.DrawFn) -> tuple[list[list[Row]], list[tuple[int, int]]]:
     pairs = draw(st.lists(st.tuples(ids, ids).filter(lambda pair: pair[0] != pair[1]), max_size=8))
     cuts = sorted(draw(st.lists(st.integers(1, number), max_size=4)))
     bounds = [0, *cuts, number]
-    return [rows[a:b] for a, b in zip(bounds, bounds[1:], strict=False)], pairs
+    return [rows[a:b] for a, b in pairwise(bounds)], pairs
 
 
 def among(rows: list[Row], pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -58,9 +59,7 @@ def test_no_row_ever_changes_its_split_in_whatever_batches_rows_arrive(history) 
         near = among(rows, pairs)
         made = assign(frame(rows, near), known, SHARES, pairs=pairs_frame(near))
         now = places(rows, made)
-        moved = {
-            example: (split, now[example]) for example, split in before.items() if now[example] != split
-        }
+        moved = {example: (split, now[example]) for example, split in before.items() if now[example] != split}
         assert moved == {}
         known = recorded(known, made)
         before = {example: split for example, split in now.items() if split in SIDES}
@@ -168,7 +167,7 @@ def test_a_new_row_that_bridges_two_splits_is_quarantined_and_not_recorded() -> 
     made = assign(frame(rows, [(1, 3), (2, 3)]), known, SHARES, pairs=pairs_frame([(1, 3), (2, 3)]))
     assert places(rows, made) == {1: TEST, 2: TRAIN, 3: "bridges_splits"}
     assert made.entries.height == 0
-    assert made.rows["sides"].to_list()[2] == [SIDES.index(TEST), SIDES.index(TRAIN)]
+    assert made.rows["sides"].to_list()[2] == 0b101  # test and train, by their places
 
 
 def test_the_rows_that_a_bridge_connects_stay_with_all_of_their_groups() -> None:
@@ -231,6 +230,19 @@ def test_a_row_whose_text_is_recorded_on_another_side_is_quarantined() -> None:
     assert placed([Row(1, 20)], known) == {1: "text_across_splits"}
 
 
+def test_a_new_row_with_a_known_text_makes_no_other_row_go() -> None:
+    known = entries({(1, 10): TRAIN, (2, 20): TEST})
+    found = placed([Row(1, 10), Row(2, 20), Row(3, 20)], known, [(1, 3)])
+    assert found == {1: TRAIN, 2: TEST, 3: "bridges_splits"}
+
+
+def test_rows_with_one_text_are_quarantined_together() -> None:
+    """Several answers to one prompt: what one of them bridges, all of them do."""
+    known = entries({(1, 10): TRAIN, (2, 20): TEST})
+    found = placed([Row(1, 10), Row(2, 20), Row(3, 30), Row(4, 30)], known, [(1, 3), (2, 4)])
+    assert found == {1: TRAIN, 2: TEST, 3: "bridges_splits", 4: "bridges_splits"}
+
+
 def test_recorded_rows_that_now_share_a_text_stay_in_test_alone() -> None:
     known = entries({(1, 10): TRAIN, (2, 20): TEST})
     assert placed([Row(1, 30), Row(2, 30)], known) == {1: "text_across_splits", 2: TEST}
@@ -282,9 +294,7 @@ def test_another_salt_is_another_draw_of_what_is_new_alone() -> None:
     known = entries({(row.example, row.text): SIDES[row.example % 3] for row in old})
     rows = [*old, *(Row(number, number) for number in range(100, 300))]
     one, other = placed(rows, known, salt="a"), placed(rows, known, salt="b")
-    assert {row.example: one[row.example] for row in old} == {
-        row.example: other[row.example] for row in old
-    }
+    assert {row.example: one[row.example] for row in old} == {row.example: other[row.example] for row in old}
     assert one != other
 
 
