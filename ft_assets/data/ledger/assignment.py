@@ -43,7 +43,6 @@ REASONS = {
 }
 """Rule of the quarantine → its reason; the places are for splits."""
 
-Hub = tuple[str, int]
 HOW = pl.Enum(["recorded", "joined", "stratified", *REASONS])
 
 
@@ -66,10 +65,10 @@ class Assignment:
 def assign(
     rows: pl.DataFrame,
     entries: Entries,
+    pairs: pl.DataFrame,
     shares: Sequence[float],
     *,
     salt: str = "",
-    pairs: pl.DataFrame | None = None,
     new_in_test: bool = True,
 ) -> Assignment:
     """Assign every row.
@@ -77,10 +76,9 @@ def assign(
     Args:
         rows: `ROWS`.
         entries: What is recorded.
+        pairs: `a`, `b`: examples that are near duplicates; with groups and texts, what makes the clusters.
         shares: Of `SIDES`, adding up to 1.
         salt: Goes into the draw of new clusters.
-        pairs: `a`, `b`: examples that are near duplicates. None where only the clusters are known: then all new rows of
-            a cluster that is on several sides are quarantined, since nothing tells which of them bridge.
         new_in_test: Whether new clusters may go to test.
     """
     table = _Table(rows, entries)
@@ -345,56 +343,52 @@ def ranks(texts: pl.Series, salt: str) -> npt.NDArray[np.uint64]:
 class _Contest:
     """The clusters that are on several sides: few rows, looked at one by one with all that links them.
 
-    Rows are linked by their group, by an equal text, and as near duplicates.
+    Rows with one text go together; texts are linked by the groups of their rows, and as near duplicates. Plain numbers
+    stand for the texts (`text`), for the rows (`row`) and for the groups.
 
     Args:
         table: all rows.
         places: of those rows.
-        pairs: of near duplicates, or None.
+        pairs: of near duplicates.
     """
 
-    def __init__(self, table: _Table, places: npt.NDArray[np.integer], pairs: pl.DataFrame | None) -> None:
+    def __init__(self, table: _Table, places: npt.NDArray[np.integer], pairs: pl.DataFrame) -> None:
         rows = table.frame[places]
         self._table = table
         self._places = places
-        self._knows_pairs = pairs is not None
         self._side: list[int | None] = rows["side"].to_list()
         self._how: list[str | None] = rows["how"].to_list()
-        self._is_own: list[bool] = rows["by_id"].is_not_null().to_list()
         self._sides: list[int | None] = rows["sides"].to_list()
         self._examples: list[int] = rows["example"].to_list()
         self._clusters: list[int] = rows["cluster"].to_list()
-        self._texts: list[Hub] = [("text", text) for text in rows["text"]]
-        self._groups = [None if group is None else ("group", group) for group in rows["group"]]
-        self._hubs = [
-            [text] if group is None else [text, group]
-            for text, group in zip(self._texts, self._groups, strict=True)
-        ]
-        """What several rows may share: each is on one side, once one of them is."""
-        self._side_of_hub: dict[Hub, int] = {
-            group: side
-            for group, side in zip(self._groups, rows["of_group"], strict=True)
-            if group is not None and side is not None
-        }
-        self._near: list[list[int]] = [[] for _ in places]
-        if pairs is not None:
-            number = {example: place for place, example in enumerate(self._examples)}
-            here = rows["example"].implode()
-            for a, b in (
-                pairs.select("a", "b").filter(pl.col("a").is_in(here) & pl.col("b").is_in(here)).rows()
-            ):
-                self._near[number[a]].append(number[b])
-                self._near[number[b]].append(number[a])
+        # In the order of the keys, so that no order of rows counts.
+        number = {key: text for text, key in enumerate(rows["text"].unique().sort())}
+        self._text = [number[key] for key in rows["text"]]
+        self._rows: list[list[int]] = [[] for _ in number]
+        for row, text in enumerate(self._text):
+            self._rows[text].append(row)
+        self._groups: list[set[int]] = [set() for _ in number]
+        self._group_side: dict[int, int] = {}
+        for text, group, side in zip(self._text, rows["group"], rows["of_group"], strict=True):
+            if group is not None:
+                self._groups[text].add(group)
+                if side is not None:
+                    self._group_side[group] = side
+        self._near: list[set[int]] = [set() for _ in number]
+        text_of = dict(zip(self._examples, self._text, strict=True))
+        here = rows["example"].implode()
+        linked = pairs.select("a", "b").filter(pl.col("a").is_in(here) & pl.col("b").is_in(here))
+        for a, b in linked.iter_rows():
+            if text_of[a] != text_of[b]:
+                self._near[text_of[a]].add(text_of[b])
+                self._near[text_of[b]].add(text_of[a])
+        self._at: dict[int, int] = {}
+        """The side of each text that has one."""
 
     def settle(self) -> None:
         """Decide on each of these rows, and see which parts their clusters fall into."""
         self._part_recorded()
-        if self._knows_pairs:
-            self._spread()
-        else:
-            self._refuse_all_new()
-        parts = self._parts()
-        kept = [how not in REASONS for how in self._how]
+        self._spread()
         self._table.update(
             self._places,
             pl.DataFrame(
@@ -402,108 +396,84 @@ class _Contest:
                     "side": pl.Series(self._side, dtype=pl.UInt8),
                     "how": pl.Series(self._how, dtype=HOW),
                     "sides": pl.Series(self._sides, dtype=pl.UInt8),
-                    "part": pl.Series(
-                        [part if stays else None for stays, part in zip(kept, parts, strict=True)],
-                        dtype=pl.UInt32,
-                    ),
+                    "part": pl.Series(self._parts(), dtype=pl.UInt32),
                 }
             ),
         )
 
     def _part_recorded(self) -> None:
-        """Recorded rows with one text, and near duplicates, on several sides: they stay in test, then in validation. Of
-        a row that is new and only its text recorded, the others do not have to make way."""
-        first: dict[Hub, int] = {}
-        for row in self._with("recorded"):
-            first[self._texts[row]] = min(first.get(self._texts[row], len(SIDES)), self._at(row))
-        for row in self._with("recorded"):
-            if first[self._texts[row]] < self._at(row):
-                self._refuse(row, "text_across_splits", {self._at(row), first[self._texts[row]]})
-        own = {row for row in self._with("recorded") if self._is_own[row]}
-        for row in self._with("recorded"):
-            beside = {self._at(each) for each in self._near[row] if each in own} | {self._at(row)}
-            if row not in own and len(beside) > 1:
-                self._refuse(row, "bridges_splits", beside)
+        """Recorded rows with one text, and near duplicates, on several sides: they stay in test, then in validation."""
+        for text, rows in enumerate(self._rows):
+            recorded = [(side, row) for row in rows if (side := self._side[row]) is not None]
+            if recorded:
+                self._at[text] = min(recorded)[0]
+            for side, row in recorded:
+                if side != self._at[text]:
+                    self._refuse([row], "text_across_splits", {side, self._at[text]})
         for keeps in range(len(SIDES)):
-            stay = {row for row in self._with("recorded") if self._at(row) == keeps}
-            for row in self._with("recorded"):
-                if self._at(row) > keeps and not stay.isdisjoint(self._near[row]):
-                    self._refuse(row, "near_duplicate_across_splits", {self._at(row), keeps})
-        for row in self._with("recorded"):
-            self._side_of_hub[self._texts[row]] = self._at(row)
+            for text in [text for text, side in self._at.items() if side > keeps]:
+                if keeps in {self._at.get(near) for near in self._near[text]}:
+                    side = self._at.pop(text)
+                    self._refuse(self._kept(text), "near_duplicate_across_splits", {side, keeps})
 
     def _spread(self) -> None:
         """New texts go to the side of what they are linked to, test first, and on from there; those that are linked to
-        several sides are quarantined with all of their rows, and lead no further."""
-        pending: dict[Hub, list[int]] = {}
-        sharing: dict[Hub, list[int]] = {}
-        for row in self._with(None):
-            pending.setdefault(self._texts[row], []).append(row)
-            for hub in self._hubs[row]:
-                sharing.setdefault(hub, []).append(row)
-        touched = {text: self._touched(rows) for text, rows in pending.items()}
+        several sides are quarantined, and lead no further."""
+        new = {text for text, rows in enumerate(self._rows) if all(self._how[row] is None for row in rows)}
+        members: dict[int, set[int]] = {}
+        for text in new:
+            for group in self._groups[text]:
+                members.setdefault(group, set()).add(text)
+        touched = {text: self._touched(text) for text in new}
         while True:
-            for text in [text for text in pending if len(touched[text]) > 1]:
-                for row in pending.pop(text):
-                    self._refuse(row, "bridges_splits", touched[text])
-            ready = {text: min(touched[text]) for text in pending if touched[text]}
+            for text in [text for text in new if len(touched[text]) > 1]:
+                self._refuse(self._rows[text], "bridges_splits", touched[text])
+                new.discard(text)
+            ready = {text: min(touched[text]) for text in new if touched[text]}
             if not ready:
                 return
             side = min(ready.values())
             reached: set[int] = set()
             for text in [text for text, found in ready.items() if found == side]:
-                for row in pending.pop(text):
+                new.discard(text)
+                self._at[text] = side
+                for row in self._rows[text]:
                     self._side[row], self._how[row] = side, "joined"
-                    reached.update(self._near[row])
-                    for hub in self._hubs[row]:
-                        if self._side_of_hub.setdefault(hub, side) == side:
-                            reached.update(sharing[hub])
-            for text in {self._texts[row] for row in reached} & pending.keys():
-                touched[text] = self._touched(pending[text])
+                reached |= self._near[text]
+                for group in self._groups[text]:
+                    if self._group_side.setdefault(group, side) == side:
+                        reached |= members[group]
+            touched |= {text: self._touched(text) for text in reached & new}
 
-    def _touched(self, rows: Sequence[int]) -> set[int]:
-        """The sides of what new rows are linked to."""
-        hubs = {hub for row in rows for hub in self._hubs[row]}
-        near = {each for row in rows for each in self._near[row] if self._how[each] in ("recorded", "joined")}
-        return {self._side_of_hub[hub] for hub in hubs if hub in self._side_of_hub} | set(map(self._at, near))
+    def _touched(self, text: int) -> set[int]:
+        """The sides of what a new text is linked to."""
+        near = {self._at[each] for each in self._near[text] if each in self._at}
+        return near | {self._group_side[group] for group in self._groups[text] if group in self._group_side}
 
-    def _refuse_all_new(self) -> None:
-        sides: dict[int, set[int]] = {}
-        for row, cluster in enumerate(self._clusters):
-            known = {self._side_of_hub[hub] for hub in self._hubs[row] if hub in self._side_of_hub}
-            sides.setdefault(cluster, set()).update(known)
-        for row in self._with(None):
-            self._refuse(row, "bridges_splits", sides[self._clusters[row]])
-
-    def _parts(self) -> list[int]:
-        """What is still linked once rows are quarantined: the component of each row, by its smallest example."""
+    def _parts(self) -> list[int | None]:
+        """What is still linked once rows are quarantined: the component of each row, numbered in the order of their
+        smallest examples."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        count = len(self._how)
-        hubs: dict[Hub, int] = {}
-        edges: list[tuple[int, int]] = []
-        for row in range(count):
-            if self._how[row] in REASONS:
-                continue
-            edges += [(row, other) for other in self._near[row] if self._how[other] not in REASONS]
-            edges += [(row, count + hubs.setdefault(hub, len(hubs))) for hub in self._hubs[row]]
-        ends = np.array(edges, np.int64).reshape(-1, 2)
-        nodes = count + len(hubs)
-        graph = coo_array((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(nodes, nodes))
-        _, component = connected_components(graph, directed=False)
+        texts = [text for text in range(len(self._rows)) if self._kept(text)]
+        groups = {group: len(self._rows) + place for place, group in enumerate(set().union(*self._groups))}
+        ends = [(text, near) for text in texts for near in self._near[text] if self._kept(near)]
+        ends += [(text, groups[group]) for text in texts for group in self._groups[text]]
+        pairs = np.array(ends, np.int64).reshape(-1, 2)
+        nodes = len(self._rows) + len(groups)
+        graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(nodes, nodes))
+        component = connected_components(graph, directed=False)[1]
+        kept = [row for text in texts for row in self._kept(text)]
         numbers: dict[int, int] = {}
-        for row in sorted(range(count), key=self._examples.__getitem__):
-            numbers.setdefault(int(component[row]), len(numbers))
-        return [numbers[int(component[row])] for row in range(count)]
+        parts: list[int | None] = [None] * len(self._how)
+        for row in sorted(kept, key=self._examples.__getitem__):
+            parts[row] = numbers.setdefault(int(component[self._text[row]]), len(numbers))
+        return parts
 
-    def _with(self, how: str | None) -> list[int]:
-        return [row for row, each in enumerate(self._how) if each == how]
+    def _kept(self, text: int) -> list[int]:
+        return [row for row in self._rows[text] if self._how[row] not in REASONS]
 
-    def _at(self, row: int) -> int:
-        side = self._side[row]
-        assert side is not None  # noqa: S101 - asked of recorded and joined rows only
-        return side
-
-    def _refuse(self, row: int, rule: str, sides: set[int]) -> None:
-        self._how[row], self._sides[row] = rule, sum(1 << side for side in sides)
+    def _refuse(self, rows: Sequence[int], rule: str, sides: set[int]) -> None:
+        for row in rows:
+            self._how[row], self._sides[row] = rule, sum(1 << side for side in sides)

@@ -42,11 +42,12 @@ def components(rows: Sequence[Row], pairs: Iterable[tuple[int, int]] = ()) -> di
 
 def frame(rows: Sequence[Row], pairs: Iterable[tuple[int, int]] = ()) -> pl.DataFrame:
     cluster = components(rows, pairs)
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(cluster.values()))}
     columns = {
         "example": [row.example for row in rows],
         "text": [row.text for row in rows],
         "group": [row.group for row in rows],
-        "cluster": [cluster[row.example] for row in rows],
+        "cluster": [numbers[cluster[row.example]] for row in rows],
         "stratum": [row.label for row in rows],
     }
     return pl.DataFrame(columns, schema=ROWS)
@@ -89,20 +90,18 @@ def places(rows: Sequence[Row], made: Assignment) -> dict[int, str]:
     }
 
 
-def placed(
+def assigned(
     rows: Sequence[Row],
     known: Entries | None = None,
-    pairs: Iterable[tuple[int, int]] | None = (),
+    pairs: Iterable[tuple[int, int]] = (),
     shares: Sequence[float] = SHARES,
     **more: object,
-) -> dict[int, str]:
-    """Example → its split or rule, with these entries and near duplicates (None: only the clusters are known)."""
-    found = list(pairs or ())
-    made = assign(
-        frame(rows, found),
-        known or Entries.none(),
-        shares,
-        pairs=None if pairs is None else pairs_frame(found),
-        **more,  # type: ignore[arg-type]
-    )
-    return places(rows, made)
+) -> Assignment:
+    """The assignment of rows with these entries and near duplicates."""
+    near = list(pairs)
+    return assign(frame(rows, near), known or Entries.none(), pairs_frame(near), shares, **more)  # type: ignore[arg-type]
+
+
+def placed(rows: Sequence[Row], *more: object, **settings: object) -> dict[int, str]:
+    """Example → its split or rule, by `assigned`."""
+    return places(rows, assigned(rows, *more, **settings))  # type: ignore[arg-type]

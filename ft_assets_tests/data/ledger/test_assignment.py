@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_assets.data.ledger import REASONS, SIDES, Entries, assign, imported
+from ft_assets.data.ledger import REASONS, SIDES, Entries, imported
 from ft_assets_tests.data.ledger.helpers import (
-    SHARES,
     Row,
+    assigned,
     components,
     entries,
     frame,
-    pairs_frame,
     placed,
     places,
     recorded,
@@ -37,8 +36,10 @@ def histories(draw: st.DrawFn) -> tuple[list[list[Row]], list[tuple[int, int]]]:
         Row(example, draw(st.integers(0, 30)), draw(st.none() | st.integers(0, 5)), draw(st.integers(0, 2)))
         for example in range(number)
     ]
-    ids = st.integers(0, number - 1)
-    pairs = draw(st.lists(st.tuples(ids, ids).filter(lambda pair: pair[0] != pair[1]), max_size=8))
+    texts = st.sampled_from(sorted({row.text for row in rows}))
+    near = draw(st.sets(st.tuples(texts, texts).filter(lambda pair: pair[0] < pair[1]), max_size=8))
+    # Near duplicates by their texts: rows with one text have the same ones.
+    pairs = [(a.example, b.example) for a in rows for b in rows if (a.text, b.text) in near]
     cuts = sorted(draw(st.lists(st.integers(1, number), max_size=4)))
     bounds = [0, *cuts, number]
     return [rows[a:b] for a, b in pairwise(bounds)], pairs
@@ -57,7 +58,7 @@ def test_no_row_ever_changes_its_split_in_whatever_batches_rows_arrive(history) 
     for batch in batches:
         rows = rows + batch
         near = among(rows, pairs)
-        made = assign(frame(rows, near), known, SHARES, pairs=pairs_frame(near))
+        made = assigned(rows, known, near)
         now = places(rows, made)
         moved = {example: (split, now[example]) for example, split in before.items() if now[example] != split}
         assert moved == {}
@@ -73,7 +74,7 @@ def test_nothing_that_belongs_together_is_in_two_splits(history) -> None:
     for batch in batches:
         rows = rows + batch
         near = among(rows, pairs)
-        made = assign(frame(rows, near), known, SHARES, pairs=pairs_frame(near))
+        made = assigned(rows, known, near)
         known = recorded(known, made)
         now = {example: split for example, split in places(rows, made).items() if split in SIDES}
         kept = [row for row in rows if row.example in now]
@@ -84,18 +85,17 @@ def test_nothing_that_belongs_together_is_in_two_splits(history) -> None:
         assert all(len(found) == 1 for found in splits.values())
 
 
-@given(histories(), st.booleans())
-def test_a_run_after_the_recording_gives_the_same_as_the_run_that_was_killed(history, knows_pairs) -> None:
+@given(histories())
+def test_a_run_after_the_recording_gives_the_same_as_the_run_that_was_killed(history) -> None:
     batches, pairs = history
     rows: list[Row] = []
     known = Entries.none()
     for batch in batches:
         rows = rows + batch
         near = among(rows, pairs)
-        given = pairs_frame(near) if knows_pairs else None
-        made = assign(frame(rows, near), known, SHARES, pairs=given)
+        made = assigned(rows, known, near)
         known = recorded(known, made)
-        again = assign(frame(rows, near), known, SHARES, pairs=given)
+        again = assigned(rows, known, near)
         assert again.entries.height == 0
         assert places(rows, again) == places(rows, made)
         assert again.rows["part"].equals(made.rows["part"])
@@ -109,28 +109,14 @@ def test_the_order_of_rows_and_pairs_does_not_matter(history, draw: random.Rando
     for batch in batches:
         rows = rows + batch
         near = among(rows, pairs)
-        made = assign(frame(rows, near), known, SHARES, pairs=pairs_frame(near))
+        made = assigned(rows, known, near)
         moved, turned = rows[:], [pair[::-1] for pair in near]
         draw.shuffle(moved)
         draw.shuffle(turned)
-        other = assign(frame(moved, turned), known, SHARES, pairs=pairs_frame(turned))
+        other = assigned(moved, known, turned)
         assert places(moved, other) == places(rows, made)
         assert other.entries.equals(made.entries)
         known = recorded(known, made)
-
-
-@given(histories())
-def test_without_pairs_no_row_changes_its_split_either(history) -> None:
-    batches, pairs = history
-    rows: list[Row] = []
-    known, before = Entries.none(), {}
-    for batch in batches:
-        rows = rows + batch
-        made = assign(frame(rows, among(rows, pairs)), known, SHARES)
-        now = places(rows, made)
-        assert {example: now[example] for example in before} == before
-        known = recorded(known, made)
-        before = {example: split for example, split in now.items() if split in SIDES}
 
 
 # --- new rows ----------------------------------------------------------------------------------------------------
@@ -155,7 +141,7 @@ def test_a_row_is_remembered_when_it_was_gone_for_a_while() -> None:
 
 def test_a_row_stays_where_it_is_when_cleaning_gives_it_another_text() -> None:
     known = entries({(1, 10): TEST})
-    made = assign(frame([Row(1, 11)]), known, SHARES)
+    made = assigned([Row(1, 11)], known)
     assert places([Row(1, 11)], made) == {1: TEST}
     # The new text is recorded, too: the row may be merged into another one with this text later.
     assert made.entries.select("key", "rule").rows() == [(11, "same_row")]
@@ -164,7 +150,7 @@ def test_a_row_stays_where_it_is_when_cleaning_gives_it_another_text() -> None:
 def test_a_new_row_that_bridges_two_splits_is_quarantined_and_not_recorded() -> None:
     rows = [Row(1, 10), Row(2, 20), Row(3, 30)]
     known = entries({(1, 10): TEST, (2, 20): TRAIN})
-    made = assign(frame(rows, [(1, 3), (2, 3)]), known, SHARES, pairs=pairs_frame([(1, 3), (2, 3)]))
+    made = assigned(rows, known, [(1, 3), (2, 3)])
     assert places(rows, made) == {1: TEST, 2: TRAIN, 3: "bridges_splits"}
     assert made.entries.height == 0
     assert made.rows["sides"].to_list()[2] == 0b101  # test and train, by their places
@@ -197,14 +183,6 @@ def test_what_only_a_bridge_connects_to_the_rest_is_a_cluster_of_its_own() -> No
     assert len({found[row.example] for row in fresh[1:]} & set(SIDES)) == 1
 
 
-def test_without_pairs_all_new_rows_of_a_cluster_on_several_sides_are_quarantined() -> None:
-    rows = [Row(1, 10), Row(2, 20), Row(3, 30), Row(4, 40)]
-    known = entries({(1, 10): TEST, (2, 20): TRAIN})
-    cluster = frame(rows, [(1, 3), (3, 4), (4, 2)])
-    found = places(rows, assign(cluster, known, SHARES))
-    assert found == {1: TEST, 2: TRAIN, 3: "bridges_splits", 4: "bridges_splits"}
-
-
 # --- recorded rows that turn out to belong together --------------------------------------------------------------
 
 
@@ -228,12 +206,6 @@ def test_a_row_whose_text_is_recorded_on_another_side_is_quarantined() -> None:
     """Cleaning has changed, and a row of train now reads as one of test."""
     known = entries({(1, 10): TRAIN, (2, 20): TEST})
     assert placed([Row(1, 20)], known) == {1: "text_across_splits"}
-
-
-def test_a_new_row_with_a_known_text_makes_no_other_row_go() -> None:
-    known = entries({(1, 10): TRAIN, (2, 20): TEST})
-    found = placed([Row(1, 10), Row(2, 20), Row(3, 20)], known, [(1, 3)])
-    assert found == {1: TRAIN, 2: TEST, 3: "bridges_splits"}
 
 
 def test_rows_with_one_text_are_quarantined_together() -> None:
@@ -260,8 +232,7 @@ def test_a_row_whose_group_is_on_another_side_is_quarantined_and_the_group_stays
 def test_a_cluster_that_falls_apart_has_a_part_for_each_side() -> None:
     rows = [Row(1, 10), Row(2, 20), Row(3, 30), Row(9, 90)]
     known = entries({(1, 10): TEST, (2, 20): TRAIN})
-    pairs = [(1, 3), (2, 3)]
-    part = assign(frame(rows, pairs), known, SHARES, pairs=pairs_frame(pairs)).rows["part"].to_list()
+    part = assigned(rows, known, [(1, 3), (2, 3)]).rows["part"].to_list()
     assert part[0] != part[1] and None not in part[:2]
     assert part[2:] == [None, None]  # quarantined; a cluster that is whole
 
@@ -308,7 +279,7 @@ def test_a_closed_test_split_takes_what_belongs_to_it_and_nothing_else() -> None
 
 def test_each_row_and_group_is_recorded_once_with_its_reason() -> None:
     rows = [Row(1, 10, group=7), Row(2, 20, group=7), Row(3, 30), Row(4, 40, group=8)]
-    made = assign(frame(rows), entries({(1, 10): TEST}, {7: TEST}), SHARES)
+    made = assigned(rows, entries({(1, 10): TEST}, {7: TEST}))
     assert made.entries.select("kind", "key", "example", "rule").rows() == [
         ("row", 20, 2, "joined"),
         ("row", 30, 3, "stratified"),
@@ -319,13 +290,13 @@ def test_each_row_and_group_is_recorded_once_with_its_reason() -> None:
 
 def test_the_cluster_that_a_row_was_recorded_with_is_its_smallest_text() -> None:
     rows = [Row(1, 10, group=7), Row(2, 20, group=7), Row(3, 30)]
-    made = assign(frame(rows), Entries.none(), SHARES)
+    made = assigned(rows)
     own = made.entries.filter(pl.col("kind") == "row")
     assert own.select("key", "cluster").rows() == [(10, None), (20, 10), (30, None)]
 
 
 def test_no_rows_are_no_error() -> None:
-    made = assign(frame([]), Entries.none(), SHARES)
+    made = assigned([])
     assert made.rows.height == made.entries.height == 0
 
 
