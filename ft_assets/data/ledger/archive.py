@@ -22,9 +22,7 @@ from ft_assets.paths import ledger_dir
 
 __all__ = ["export", "put_aside", "reset", "restore"]
 
-_MEMBER = re.compile(
-    r"ledger\.json|head\.json|golden\.json|golden\.parquet|reads\.jsonl|\d{6}\.(json|parquet)"
-)
+_MEMBER = re.compile(r"ledger\.json|head\.json|reads\.jsonl|\d{6}\.(json|parquet)")
 _PARTS = 1 << 20
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from ft_assets.data.ledger.chain import SIDES, Entries
+from ft_assets.data.ledger.entries import SIDES, Entries
 from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, halves
 from ft_assets.data.ledger.stratify import mixed, stratify
 

@@ -1,16 +1,16 @@
 """The ledger on the disk: segments that are only ever added, each chained to the one before by its hash.
 
     <data directory>/ledger/<task>/
-        ledger.json            the ledger's id, when it was begun, which ledgers it was begun instead of
-        head.json              number and hash of the last segment: one that is cut off the end is missed
-        000001.parquet         the entries of a segment
-        000001.json            their hash, the hash of `000000.json` (of `ledger.json` for the first), when, and why
+        ledger.json        the ledger's id, when it was begun, which ledgers it was begun instead of
+        000001.parquet     what a segment holds: entries, or a list of locked rows
+        000001.json        its hash, the hash of the JSON before it (`ledger.json` for the first), when, and why
+        head.json          number and hash of the last segment: one that is cut off the end is missed
 
 A segment is there once its JSON is: that is renamed last. What a killed process left before that is overwritten.
 Everything is verified whenever a ledger is opened. What is missing or altered is an error that says what to do; nothing
 is ever drawn anew because of it. Whoever reads a ledger to write to it holds `lock` meanwhile.
 
-Not here: what is recorded and why (`assignment`); export and reset (`archive`).
+Not here: what segments hold (`entries`, `golden`); export and reset (`archive`).
 """
 
 from __future__ import annotations
@@ -25,37 +25,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, numbers, to_binary
 from ft_assets.disk import flock, make_directory, room, sync, write_synced
 from ft_assets.errors import UserError
 from ft_assets.paths import ledger_dir
 from ft_assets.versions import canonical_json, file_sha256
 
-__all__ = ["ENTRIES", "SIDES", "Entries", "Ledger", "Segment", "find", "lock", "lock_file"]
+__all__ = ["Ledger", "Segment", "lock", "lock_file"]
 
 FORMAT = 1
-SIDES = ("test", "validation", "train")
-"""The splits, in the order in which one goes before another where rows that belong together are on several sides."""
-ENTRIES = pa.schema(
-    [
-        ("kind", pa.string()),  # row or group
-        ("key", pa.binary(16)),  # of its text, or of the group
-        ("example", pa.binary(8)),  # null for a group
-        ("split", pa.string()),
-        ("rule", pa.string()),
-        (
-            "cluster",
-            pa.binary(16),
-        ),  # the smallest text key of the cluster that it was recorded with; null: its own
-    ]
-)
-_WORDS = ["kind", "split", "rule"]
-_ROWS_AT_ONCE = 500_000
 
 
 @dataclass(frozen=True)
@@ -66,28 +43,8 @@ class Segment:
     sha256: str
     """Of its JSON."""
     record: Mapping[str, Any]
-    """format, ledger, number, previous, file, sha256, entries, at, settings, made_from, rules."""
-
-
-@dataclass(frozen=True)
-class Entries:
-    """What a ledger says, in memory: 25 bytes a row.
-
-    Attributes:
-        rows: `text`, `example`, `side` (place in `SIDES`) of each recorded row.
-        groups: `group`, `side` of each recorded group.
-    """
-
-    rows: pl.DataFrame
-    groups: pl.DataFrame
-
-    @classmethod
-    def none(cls) -> Entries:
-        """Those of a ledger that has recorded nothing."""
-        return cls(
-            pl.DataFrame(schema={"text": TEXT, "example": ROW, "side": pl.UInt8}),
-            pl.DataFrame(schema={"group": GROUP, "side": pl.UInt8}),
-        )
+    """format, ledger, number, previous, kind (entries, lock, release), at, sha256 (of its file, if it has one), and
+    what belongs to the kind."""
 
 
 def lock_file(task: str) -> Path:
@@ -126,8 +83,12 @@ class Ledger:
         return self.about["instead_of"]
 
     @classmethod
-    def open(cls, folder: Path) -> Ledger | None:
+    def open(cls, folder: Path, *, verify: bool = True) -> Ledger | None:
         """The ledger in a folder; None if there is none.
+
+        Args:
+            folder: where it lies.
+            verify: whether the files of the segments are read, too, and not their records alone.
 
         Raises:
             UserError: something of it is missing, altered, or of another format.
@@ -146,7 +107,8 @@ class Ledger:
             record = _parsed(folder, name, data, _RECORD)
             if (record["number"], record["ledger"], record["previous"]) != (number, about["id"], previous):
                 raise _damaged(folder, f"{name} does not follow from what stands before it")
-            _verify(folder, record)
+            if verify:
+                _verify(folder, record)
             previous = _sha256(data)
             segments.append(Segment(number, previous, record))
         ledger = cls(folder, about, segments)
@@ -167,63 +129,59 @@ class Ledger:
             _write(folder / "ledger.json", about)
         return cls(folder, about, ())
 
-    def entries(self) -> Entries:
-        """Everything that it says."""
-        rows, groups = [Entries.none().rows], [Entries.none().groups]
-        for segment in self.segments:
-            with pq.ParquetFile(self.folder / segment.record["file"]) as file:
-                for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["kind", "key", "example", "split"]):
-                    part = _in_numbers(batch)
-                    is_row = pl.col("kind") == "row"
-                    rows.append(part.filter(is_row).select(pl.col("key").alias("text"), "example", "side"))
-                    groups.append(part.filter(~is_row).select(pl.col("key").alias("group"), "side"))
-        return Entries(pl.concat(rows, rechunk=True), pl.concat(groups, rechunk=True))
+    @property
+    def locked(self) -> Segment | None:
+        """The lock on the test set; None if it is not locked."""
+        last = [segment for segment in self.segments if segment.record["kind"] in ("lock", "release")][-1:]
+        return last[0] if last and last[0].record["kind"] == "lock" else None
 
-    def append(
-        self, entries: pl.DataFrame, *, settings: Mapping[str, Any], made_from: str, at: datetime
+    def of_kind(self, kind: str) -> list[Segment]:
+        """Its segments of one kind."""
+        return [segment for segment in self.segments if segment.record["kind"] == kind]
+
+    def file_of(self, segment: Segment) -> Path:
+        """The file of a segment."""
+        return self.folder / f"{_name(segment.number)}.parquet"
+
+    def add(
+        self, kind: str, at: datetime, about: Mapping[str, Any], write: Callable[[Path], object] | None
     ) -> Ledger:
         """The ledger with a segment more; the caller has held the lock since this one was opened.
 
         Args:
-            entries: `kind`, `key`, `example`, `side`, `rule`, `cluster`, as `assignment` gives them.
-            settings: by which was drawn.
-            made_from: the data version of the labelled rows.
+            kind: entries, lock or release.
             at: when.
+            about: what else its record says.
+            write: writes its file to the path that it is given; None: it has none.
 
         Raises:
             UserError: somebody else has written to it, or the disk is full.
         """
-        if not entries.height:
-            return self
         number = len(self.segments) + 1
         path = self.folder / f"{_name(number)}.json"
         if path.exists() or not (self.folder / "ledger.json").is_file():
             raise UserError(
-                "the split ledger was changed while the splits were made",
+                "the split ledger was changed while something was to be written to it",
                 where=str(self.folder),
                 do="run it again",
             )
-        data = self.folder / f"{_name(number)}.parquet"
-        with room("the split ledger", self.folder, int(entries.estimated_size())):
-            draft = data.with_name(f".{data.name}.new")
-            # Keys are random: dictionaries and compression do nothing for them.
-            with pq.ParquetWriter(draft, ENTRIES, compression="zstd", use_dictionary=_WORDS) as writer:
-                for part in entries.iter_slices(_ROWS_AT_ONCE):
-                    writer.write_batch(_as_batch(part))
-            sync(draft)
-            record = {
-                "format": FORMAT,
-                "ledger": self.id,
-                "number": number,
-                "previous": self._last(),
-                "file": data.name,
-                "sha256": file_sha256(draft),
-                "entries": entries.height,
-                "at": at.astimezone(UTC).isoformat(timespec="seconds"),
-                "settings": dict(settings),
-                "made_from": made_from,
-            }
-            draft.replace(data)
+        record = {
+            "format": FORMAT,
+            "ledger": self.id,
+            "number": number,
+            "previous": self._last(),
+            "kind": kind,
+            "at": at.astimezone(UTC).isoformat(timespec="seconds"),
+            **about,
+        }
+        with room("the split ledger", self.folder):
+            if write is not None:
+                data = self.folder / f"{_name(number)}.parquet"
+                draft = data.with_name(f".{data.name}.new")
+                write(draft)
+                sync(draft)
+                record["sha256"] = file_sha256(draft)
+                draft.replace(data)
             _write(path, record)
             segment = Segment(number, file_sha256(path), record)
             _write(self.folder / "head.json", {"format": FORMAT, "number": number, "sha256": segment.sha256})
@@ -251,68 +209,22 @@ class Ledger:
             raise _damaged(self.folder, f"{_name(number)}.json is not what was written")
 
 
-def find(ledger: Ledger, example: pl.Series) -> list[dict[str, Any]]:
-    """What is recorded of a row, oldest first: `split`, `rule`, `at`, `segment`.
-
-    Args:
-        ledger: where to look.
-        example: its id as one number (`keys.example_keys`).
-    """
-    wanted = pa.scalar(int(example[0]).to_bytes(8, "big"), pa.binary(8))
-    found = []
-    for segment in ledger.segments:
-        rows = pq.read_table(
-            ledger.folder / segment.record["file"],
-            columns=["split", "rule"],
-            filters=pc.field("example") == wanted,
-        )
-        for row in rows.to_pylist():
-            found.append({**row, "at": segment.record["at"], "segment": segment.number})
-    return found
-
-
 _RECORD: Mapping[str, type] = {
     "ledger": str,
     "number": int,
     "previous": str,
-    "file": str,
-    "sha256": str,
-    "entries": int,
+    "kind": str,
     "at": str,
-    "settings": dict,
-    "made_from": str,
 }
 
 
-def _in_numbers(batch: pa.RecordBatch) -> pl.DataFrame:
-    frame = pl.DataFrame(pl.from_arrow(batch))
-    sides = {name: place for place, name in enumerate(SIDES)}
-    return frame.select(
-        "kind",
-        numbers(frame["key"], TEXT),
-        numbers(frame["example"], ROW),
-        pl.col("split").replace_strict(sides, return_dtype=pl.UInt8).alias("side"),
-    )
-
-
-def _as_batch(entries: pl.DataFrame) -> pa.RecordBatch:
-    splits = entries["side"].replace_strict(range(len(SIDES)), SIDES, return_dtype=pl.String)
-    columns = {
-        "kind": entries["kind"].to_arrow(),
-        "key": to_binary(entries["key"]),
-        "example": to_binary(entries["example"]),
-        "split": splits.to_arrow(),
-        "rule": entries["rule"].to_arrow(),
-        "cluster": to_binary(entries["cluster"]),
-    }
-    return pa.record_batch(columns).cast(ENTRIES)
-
-
 def _verify(folder: Path, record: Mapping[str, Any]) -> None:
-    path = folder / record["file"]
-    if record["file"] != f"{_name(record['number'])}.parquet" or not path.is_file():
-        raise _damaged(folder, f"{_name(record['number'])}.parquet is missing")
-    if file_sha256(path) != record["sha256"]:
+    path = folder / f"{_name(record['number'])}.parquet"
+    if record["kind"] == "release":
+        return
+    if not path.is_file():
+        raise _damaged(folder, f"{path.name} is missing")
+    if file_sha256(path) != record.get("sha256"):
         raise _damaged(folder, f"{path.name} is not what was written")
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ft_assets.data.ledger import REASONS, ROWS, SIDES, Assignment, Entries, assign
+from ft_assets.data.ledger.assignment import REASONS, ROWS, Assignment, assign
+from ft_assets.data.ledger.entries import SIDES, Entries
 
 SHARES = (0.15, 0.15, 0.7)
 
@@ -60,9 +61,7 @@ def pairs_frame(pairs: Iterable[tuple[int, int]]) -> pl.DataFrame:
 def recorded(before: Entries, made: Assignment | pl.DataFrame) -> Entries:
     """The entries with those of an assignment."""
     new = made.entries if isinstance(made, Assignment) else made
-    rows = new.filter(pl.col("kind") == "row").select(pl.col("key").alias("text"), "example", "side")
-    groups = new.filter(pl.col("kind") == "group").select(pl.col("key").alias("group"), "side")
-    return Entries(pl.concat([before.rows, rows]), pl.concat([before.groups, groups]))
+    return before.with_entries(new)
 
 
 def entries(rows: dict[tuple[int, int], str], groups: dict[int, str] | None = None) -> Entries:

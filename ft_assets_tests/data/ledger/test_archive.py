@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ft_assets.data.ledger import Ledger
 from ft_assets.data.ledger.archive import export, put_aside, reset, restore
+from ft_assets.data.ledger.chain import Ledger
+from ft_assets.data.ledger.entries import read
 from ft_assets.errors import UserError
 from ft_assets.paths import ledger_dir
 from ft_assets_tests.data.ledger.helpers import Row
@@ -119,7 +120,7 @@ def test_a_reset_begins_an_empty_ledger_and_keeps_the_old_one(folder: Path) -> N
     before = opened(folder)
     new, kept = reset("task")
     assert opened(folder).id == new.id != before.id
-    assert new.instead_of == [before.id] and opened(folder).entries().rows.height == 0
+    assert new.instead_of == [before.id] and read(opened(folder)).rows.height == 0
     assert kept is not None and opened(kept).id == before.id
 
 

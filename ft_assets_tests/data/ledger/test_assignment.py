@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_assets.data.ledger import REASONS, SIDES, Entries, imported
+from ft_assets.data.ledger.assignment import REASONS, imported
+from ft_assets.data.ledger.entries import SIDES, Entries
 from ft_assets_tests.data.ledger.helpers import (
     Row,
     assigned,
