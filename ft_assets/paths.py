@@ -10,6 +10,7 @@ __all__ = [
     "cache_dir",
     "cleaned_dir",
     "data_dir",
+    "ledger_dir",
     "reports_port",
     "resume_dir",
     "store_root",
@@ -55,6 +56,11 @@ def tokens_dir() -> Path:
 def cleaned_dir() -> Path:
     """What cleaning has made of rows, by task: made anew where it is missing."""
     return cache_dir() / "cleaned"
+
+
+def ledger_dir(task: str) -> Path:
+    """The split ledger of a task: which split each row is in, for good. Outlives the store; belongs into backups."""
+    return data_dir() / "ledger" / task
 
 
 def reports_port() -> int:

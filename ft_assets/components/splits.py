@@ -3,12 +3,16 @@
 They are three, not one: rows that land only in test re-evaluate and do not re-train.
 """
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from ft_assets.artifacts import Artifact
-from ft_assets.components import metadata
+from ft_assets.components import metadata, split_ledger
 from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_and_audit
 from ft_assets.components.stage import Built, Stage, Step, Task
+
+if TYPE_CHECKING:
+    from ft_assets.data.splits import Splits
 
 __all__ = ["SPLITS", "stages"]
 
@@ -29,16 +33,25 @@ def _stage(task: Task, split: str) -> Stage:
     return Stage(
         task=task,
         asset=asset,
-        description=PURPOSE[split] + " Assigned by a salted hash of the cluster, blind to the label.",
+        description=PURPOSE[split] + " Recorded in the split ledger: no row ever changes its split.",
         kinds=frozenset({"parquet"}),
-        code=("ft_assets.data.splits", "ft_assets.data.examples", "ft_assets.data.merging", *AUDIT_CODE),
+        code=(
+            "ft_assets.data.splits",
+            "ft_assets.data.ledger",
+            "ft_assets.data.examples",
+            "ft_assets.data.merging",
+            *AUDIT_CODE,
+        ),
         config={
             "splits": task.config.splits.model_dump(mode="json"),
             "contracts": task.config.contracts.model_dump(mode="json"),
             "labels": task.config.label_names,
         },
         inputs=("labeled_examples",),
-        expectations=contract(task, asset),
+        expectations=(*contract(task, asset), *([split_ledger.LOCKED_ROWS] if split == "test" else [])),
+        sources=lambda shared: split_ledger.sources(task.name, shared),
+        watch=split_ledger.watch(task.name),
+        lock=lambda: split_ledger.lock(task.name),
         loads=("ft_assets.data.splits", *AUDIT_LOADS),
         libraries=("polars", "great-expectations", "pandas", "pyarrow"),
         describe=_describe,
@@ -48,15 +61,44 @@ def _stage(task: Task, split: str) -> Stage:
 
 
 def _build(step: Step, split: str) -> Built:
-    from ft_assets.data.splits import split as assign
-
     if "splits" not in step.shared:
-        config = step.stage.task.config
-        step.shared["splits"] = assign(
-            step.inputs["labeled_examples"].table(), config.splits, classes=config.label_names is not None
+        known, made = step.shared["known"], step.shared["splits"] = _assigned(step)
+        step.shared["record"] = known.record(step, made.entries)
+    known, made = step.shared["known"], step.shared["splits"]
+    tables = made.tables[split]
+    tables = replace(tables, summary=tables.summary | {"ledger": known.after(made.entries)})
+    built = write_and_audit(step, tables, splits=made.tables | {split: tables})
+    if split == "test":
+        rows = {name: each.examples for name, each in made.tables.items()}
+        outcome = split_ledger.locked_rows(known, step.stage.task.name, rows)
+        built = replace(built, outcomes=[*built.outcomes, outcome])
+    # Once for all three.
+    return replace(built, before_commit=step.shared.pop("record", None))
+
+
+def _assigned(step: Step) -> "tuple[split_ledger.Known, Splits]":
+    from ft_assets.data.splits import split
+
+    config, labelled = step.stage.task.config, step.inputs["labeled_examples"]
+    known = split_ledger.known(step)
+    made = split(
+        labelled.table(),
+        config.splits,
+        entries=known.entries,
+        ledger_id=known.ledger.id,
+        pairs=labelled.table("near_duplicates") if "near_duplicates.parquet" in labelled.files else None,
+        classes=config.label_names is not None,
+        new_in_test=known.lock is None,
+    )
+    told = ", ".join(f"{rows:,} {how.replace('_', ' ')}" for how, rows in made.how.items())
+    step.context.log.info(f"rows by how they came to their split: {told}")
+    salts = {segment.record["settings"]["salt"] for segment in known.ledger.of_kind("entries")}
+    if salts - {config.splits.salt}:
+        step.context.log.warning(
+            "`splits.salt` is another one than rows were drawn with before: it is for new clusters alone. To draw all "
+            f"rows anew, run `python -m ft_assets ledger reset {step.stage.task.name}`"
         )
-    made = step.shared["splits"]
-    return write_and_audit(step, made[split], splits=made)
+    return known, made
 
 
 def _describe(artifact: Artifact) -> dict[str, Any]:

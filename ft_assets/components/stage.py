@@ -23,6 +23,7 @@ from ft_assets.components.run_reason import tell_reason
 from ft_assets.components.worker_ahead import make_worker_ready
 from ft_assets.compute.local import run_is_over
 from ft_assets.data.contracts import CheckOutcome, Expectation, Severity
+from ft_assets.disk import flock
 from ft_assets.io.artifacts import told_as_failures
 from ft_assets.loading import load
 from ft_assets.paths import data_dir
@@ -79,6 +80,9 @@ class Built:
     outcomes: Sequence[CheckOutcome] = ()
     seconds: float | None = None
     """How long it took, libraries' loading left out; None: as long as the build did."""
+    before_commit: Callable[[], None] | None = None
+    """Called once all checks of the step have passed, before anything is published: for what has to outlive the
+    artifact. It must change nothing where it was called before: a process may be killed right after it."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ class Stage:
     """The artifact as metadata for the UI. Cheap: it also runs when the artifact is reused."""
     seed: int = 0
     pool: str | None = None
+    lock: Callable[[], Path] | None = None
+    """A lock file that the step holds from before its sources are told until it has published."""
     step: str = ""
     """Name of the step, where it makes several assets."""
     layer: Layer = "data"
@@ -253,6 +259,8 @@ def publish(
         attempts = Attempts(context, stages, inputs)
         with ExitStack() as stack:
             stack.enter_context(attempts.noting_failures())
+            for path in {stage.lock(): None for stage in stages if stage.lock}:
+                stack.enter_context(flock(path, _waiting(context, f"{names}: another process has the lock")))
             drafts = []
             for stage in stages:
                 drafts.append(
@@ -265,6 +273,9 @@ def publish(
             refused = [draft for draft in drafts if _failed(draft)]
             if refused:
                 raise _refusal(store, refused)
+            for draft in drafts:
+                if isinstance(draft.built, Built) and draft.built.before_commit is not None:
+                    draft.built.before_commit()
             published = [_commit(store, draft) for draft in drafts]
             attempts.made({draft.stage.asset: draft.versions for draft in drafts})
         for draft, artifact in zip(drafts, published, strict=True):
@@ -298,12 +309,7 @@ def _draft(
         seed=stage.seed,
     )
     key, usual = of_build(nonce=context.run_id if force else None), of_build()
-
-    def waiting() -> None:
-        context.log.info(f"{name}: another run is making the same artifact; waiting for it")
-        if run_is_over(context):
-            raise dg.Failure("the run was cancelled while it waited for another one", allow_retries=False)
-
+    waiting = _waiting(context, f"{name}: another run is making the same artifact")
     stack.enter_context(store.building(stage.task.name, stage.asset, key, on_wait=waiting))
     found = store.find(stage.task.name, stage.asset, key)
     if found is not None:
@@ -319,6 +325,17 @@ def _draft(
     if built.seconds is None:
         built = replace(built, seconds=time.perf_counter() - started)
     return Draft(stage, inputs, versions, key, built, staging, instead_of=usual if force else None)
+
+
+def _waiting(context: dg.AssetExecutionContext, why: str) -> Callable[[], None]:
+    """What is called now and then while a lock is waited for."""
+
+    def waiting() -> None:
+        context.log.info(f"{why}; waiting for it")
+        if run_is_over(context):
+            raise dg.Failure("the run was cancelled while it waited for another one", allow_retries=False)
+
+    return waiting
 
 
 def _failed(draft: Draft) -> list[CheckOutcome]:

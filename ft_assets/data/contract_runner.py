@@ -185,7 +185,9 @@ def _counts(tables: StageTables, splits: Mapping[str, StageTables] | None) -> di
     }
     if splits is not None:
         numbers["rows_of_all"] = summary["rows_of_all"]
-        numbers["rows_in_splits"] = sum(split.examples.num_rows for split in splits.values())
+        numbers["rows_in_splits"] = sum(
+            split.examples.num_rows + split.quarantine.num_rows for split in splits.values()
+        )
         deviation = summary.get("largest_deviation")
         numbers["largest_deviation"] = abs(deviation["deviation"]) if deviation else 0.0
     return numbers

@@ -217,7 +217,7 @@ class _Maker:
                 self._balanced(),
             ]
         return [
-            *self._common("add data, give it a larger share in `splits:`, or choose another salt"),
+            *self._common("add data; new clusters go where the shares in `splits:` are not met yet"),
             self._not_null("text", "every example has a text"),
             *classes,
             self._flag("no_shared_ids", "id_only_here", "no example is in two splits"),
@@ -225,7 +225,7 @@ class _Maker:
             self._flag("no_shared_texts", "text_only_here", "no text (normalised) is in two splits"),
             self._rule(
                 "all_rows_assigned",
-                "each labelled example is in one of the three splits",
+                "each labelled example is in one of the three splits, or quarantined",
                 "critical",
                 "rows were lost between labelling and splits: report it as a fault of the project",
                 "ExpectColumnPairValuesToBeEqual",
@@ -233,6 +233,7 @@ class _Maker:
                 column_A="rows_of_all",
                 column_B="rows_in_splits",
             ),
+            self._quarantined("which splits each row belongs to at once"),
         ]
 
     def _balanced(self) -> Expectation:
@@ -241,8 +242,8 @@ class _Maker:
             "label_balance",
             f"the share of each label is within {limit:g} of its share in all rows",
             "warning",
-            "with few or unequal clusters this happens: choose another salt in `splits:` before the "
-            "first training, or live with it and read the metrics of each class",
+            "with few or unequal clusters this happens, and what is recorded is not drawn again: add rows, read the "
+            "metrics of each class, or draw all anew (`python -m ft_assets ledger reset`), with another test set",
             "ExpectColumnValuesToBeBetween",
             frame="counts",
             column="largest_deviation",

@@ -1,87 +1,240 @@
-"""The splits: train, validation and test as a pure function of each row's cluster key and the settings.
+"""The splits: train, validation and test, as the ledger says; what is new is assigned and handed back to be recorded.
 
-The salted SHA-256 of the key is a number in [0, 1): below `test` is test, the next `validation` is
-validation, the rest is train. So the split of a row depends on nothing but its cluster: not on its label, on
-other rows or on their order; and another `validation` share moves rows between train and validation only.
-What follows:
-
-- A row never moves when rows are added, except a text that later turns up under a smaller group: a text
-  stands in one cluster, and its duplicates are kept under the smallest of their groups.
-- Shares are met on average over clusters, not exactly, and labels are not stratified; the summary says how
-  far off they are. With few or very unequal clusters, choose another salt once, before the first training.
-
-Not here: a ledger that remembers splits; checks (`contracts`).
+Shares are of rows, clusters are left whole, and new clusters are drawn so that each label has its share everywhere;
+where a model writes, so have short and long answers. What is recorded is never drawn again, so what it has of imbalance
+stays, and the summary tells it. Not here: how it is decided (`ledger.assignment`); checks (`contracts`).
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ft_assets.data.config import SplitsConfig
-from ft_assets.data.examples import SPLIT_SCHEMA, StageTables, conform, counts, from_polars, to_polars
+from ft_assets.data.examples import (
+    QUARANTINE_SCHEMA,
+    SPLIT_SCHEMA,
+    StageTables,
+    conform,
+    counts,
+    from_polars,
+    quarantine_rows,
+    to_polars,
+)
+from ft_assets.data.ledger.assignment import REASONS, Assignment, assign
+from ft_assets.data.ledger.entries import SIDES, Entries
+from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, example_keys, group_keys, text_keys
 from ft_assets.data.merging import keep_by_id
-from ft_assets.data.texts import answer_lengths
+from ft_assets.data.texts import answer_lengths, read_texts, text_lengths
+from ft_assets.data.texts import text_keys as keys_of_texts
 from ft_assets.spill import Spill, slices
 
-__all__ = ["SPLITS", "split", "split_of", "uniform"]
+__all__ = ["SPLITS", "Splits", "earlier_rows", "split"]
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
-def split(table: pa.Table, config: SplitsConfig, *, classes: bool = True) -> dict[SplitName, StageTables]:
+@dataclass(frozen=True)
+class Splits:
+    """What becomes of labelled examples.
+
+    Attributes:
+        tables: The three splits. `rows_in` of a summary is what came into this split; `rows_of_all` what came into all
+            three. Further: `share` of all rows, `clusters`, `labels` (rows by label), `label_shares`,
+            `overall_label_shares`, and `largest_deviation` (split, label, and share minus overall share, the largest
+            of this split in size). These four only where labels are classes; else `answer_lengths`. A quarantined row
+            counts in the split that it was recorded in, and in test if it is new: what came into test trains nothing.
+        entries: What is to be recorded once they are published.
+        how: Rows by how they came to their split: recorded, joined, stratified, or a rule of the quarantine.
+    """
+
+    tables: dict[SplitName, StageTables]
+    entries: pl.DataFrame
+    how: dict[str, int]
+
+
+def split(
+    table: pa.Table,
+    config: SplitsConfig,
+    *,
+    entries: Entries,
+    ledger_id: str,
+    pairs: pa.Table | None = None,
+    classes: bool = True,
+    new_in_test: bool = True,
+) -> Splits:
     """Assign labelled examples to splits.
 
     Args:
         table: `LABELED_SCHEMA` rows.
         config: Shares and salt.
+        entries: What the ledger says.
+        ledger_id: Its id, which goes into the keys of groups.
+        pairs: `example_id_a`, `example_id_b` of near duplicates, where they were looked for.
         classes: Whether labels are classes, which are counted; answers are not.
-
-    Returns:
-        `SPLIT_SCHEMA` rows of each split. `rows_in` of a summary is what came into this split; `rows_of_all`
-        what came into all three. Further: `share` of all rows, `clusters`, `labels` (rows by label),
-        `label_shares`, `overall_label_shares`, and `largest_deviation` (split, label, and share minus overall
-        share, the largest of this split in size). These four only where labels are classes; else `answer_lengths`.
+        new_in_test: Whether new clusters may go to test; not if the test set is locked.
     """
-    parts = {name: Spill(SPLIT_SCHEMA) for name in SPLITS}
-    for slice_ in slices(table):
-        rows = to_polars(conform(slice_, SPLIT_SCHEMA))
-        where = pl.Series([split_of(key, config) for key in rows["cluster"]], dtype=pl.String)
-        for name, part in parts.items():
-            part.add(from_polars(rows.filter(where == name), SPLIT_SCHEMA, sort=False))
-    return {name: _tables(name, keep_by_id(part.table()), table, classes) for name, part in parts.items()}
+    shares = {"test": config.test, "validation": config.validation}
+    shares["train"] = 1 - sum(shares.values())
+    made = assign(
+        _rows(table, ledger_id, classes),
+        entries,
+        _pairs(pairs),
+        [shares[side] for side in SIDES],
+        salt=config.salt,
+        new_in_test=new_in_test,
+    )
+    how = made.rows["how"].cast(pl.String).value_counts().sort("how")
+    return Splits(_tables(table, made, classes), made.entries, dict(how.iter_rows()))
 
 
-def split_of(cluster: str, config: SplitsConfig) -> SplitName:
-    """The split of a cluster key."""
-    place = uniform(cluster, config.salt)
-    if place < config.test:
-        return "test"
-    return "validation" if place < config.test + config.validation else "train"
+def earlier_rows(splits: Mapping[str, pa.Table], ledger_id: str, *, with_groups: bool) -> pl.DataFrame:
+    """The rows of published splits, as `ledger.imported` takes them over.
+
+    Args:
+        splits: example_id, context, text and cluster of each split, by its name.
+        ledger_id: of the ledger that they are for.
+        with_groups: Whether the clusters are groups as the user has named them (`g:…`), or texts. So they were before
+            there was a ledger; later a cluster may be made of several.
+    """
+    parts = []
+    for name, table in splits.items():
+        for part in slices(table):
+            keys = keys_of_texts(read_texts(to_polars(part.select(["context", "text"]))))
+            cluster = pl.Series(part["cluster"]).str
+            named = (
+                cluster.starts_with("g:")
+                if with_groups
+                else pl.Series([False]).new_from_index(0, part.num_rows)
+            )
+            group = cluster.slice(2).zip_with(named, pl.Series([None], dtype=pl.String))
+            parts.append(
+                pl.DataFrame(
+                    {
+                        "example": example_keys(part["example_id"]),
+                        "text": text_keys(pa.chunked_array([keys.to_arrow()])),
+                        "group": group_keys(pa.chunked_array([group.to_arrow()]), ledger_id),
+                        "side": pl.Series([SIDES.index(name)], dtype=pl.UInt8).new_from_index(
+                            0, part.num_rows
+                        ),
+                    }
+                )
+            )
+    schema = {"example": ROW, "text": TEXT, "group": GROUP, "side": pl.UInt8}
+    return pl.concat([pl.DataFrame(schema=schema), *parts])
 
 
-def uniform(cluster: str, salt: str) -> float:
-    """A number in [0, 1) from SHA-256 over the length-prefixed salt and the key."""
-    encoded = salt.encode()
-    digest = hashlib.sha256(b"%d:%b%b" % (len(encoded), encoded, cluster.encode())).digest()
-    # 53 bits are what a float holds: the quotient is exact and below 1.
-    return (int.from_bytes(digest[:8], "big") >> 11) / 2**53
+def _rows(table: pa.Table, ledger_id: str, classes: bool) -> pl.DataFrame:
+    """The rows as the ledger takes them: numbers alone."""
+    return pl.DataFrame(
+        {
+            "example": example_keys(table["example_id"]),
+            "text": text_keys(table["text_key"]),
+            "group": group_keys(table["group"], ledger_id),
+            "cluster": _codes(table["cluster"]),
+            "stratum": _labels_as_numbers(table) if classes else _magnitudes(table),
+        }
+    )
 
 
-def _tables(name: SplitName, part: pa.Table, rows: pa.Table, classes: bool) -> StageTables:
-    tables = StageTables(part)
-    summary = counts(part.num_rows, part, tables.quarantine, tables.merged) | {
+def _codes(column: pa.ChunkedArray) -> pl.Series:
+    """Each value as a number from 0 on. Of 5 million values two come together with a chance of one in a million: two
+    clusters would go to one split."""
+    hashes = [pl.Series(part["value"]).hash().to_numpy() for part in slices(pa.table({"value": column}))]
+    return pl.Series(np.unique(np.concatenate(hashes), return_inverse=True)[1].astype(np.uint32))
+
+
+def _labels_as_numbers(table: pa.Table) -> pl.Series:
+    names = sorted(pc.unique(table["label"]).to_pylist())
+    return pl.Series(pc.index_in(table["label"], pa.array(names, pa.string())), dtype=pl.UInt32)
+
+
+def _magnitudes(table: pa.Table) -> pl.Series:
+    """How long the answer of each row is, or its text where it has none, as a power of two of characters."""
+    chars = text_lengths(table, "label").fill_null(text_lengths(table, "text"))
+    return pl.Series(np.floor(np.log2(chars.to_numpy() + 1)).astype(np.uint32))
+
+
+def _pairs(pairs: pa.Table | None) -> pl.DataFrame:
+    if pairs is None:
+        return pl.DataFrame(schema={"a": pl.UInt64, "b": pl.UInt64})
+    return pl.DataFrame({"a": example_keys(pairs["example_id_a"]), "b": example_keys(pairs["example_id_b"])})
+
+
+def _tables(table: pa.Table, made: Assignment, classes: bool) -> dict[SplitName, StageTables]:
+    refused = made.rows["how"].is_in(list(REASONS))
+    place = made.rows["side"].fill_null(SIDES.index("test"))
+    names = _names_of_parts(table, made)
+    kept = {name: Spill(SPLIT_SCHEMA) for name in SPLITS}
+    aside = {name: Spill(QUARANTINE_SCHEMA) for name in SPLITS}
+    start = 0
+    for part in slices(table):
+        here = slice(start, start + part.num_rows)
+        start += part.num_rows
+        rows = to_polars(conform(part, SPLIT_SCHEMA)).with_columns(names[here].alias("part"))
+        rows = rows.with_columns(
+            pl.when(pl.col("part").is_null())
+            .then("cluster")
+            .otherwise(pl.format("{}/{}", "cluster", "part"))
+            .alias("cluster")
+        )
+        bad = refused[here]
+        for name in SPLITS:
+            mine = place[here] == SIDES.index(name)
+            kept[name].add(from_polars(rows.filter(mine & ~bad), SPLIT_SCHEMA, sort=False))
+            if bad.any():
+                why = _reasons(made.rows[here].filter(mine & bad))
+                aside[name].add(quarantine_rows(rows.filter(mine & bad).with_columns(why), f"{name}_split"))
+    return {
+        name: _one(name, keep_by_id(kept[name].table()), keep_by_id(aside[name].table()), table, classes)
+        for name in SPLITS
+    }
+
+
+def _names_of_parts(table: pa.Table, made: Assignment) -> pl.Series:
+    """Of each row whose cluster falls apart, the smallest example_id of its part; else null."""
+    part = made.rows["part"]
+    names = pl.Series([None], dtype=pl.String).new_from_index(0, len(part))
+    places = part.is_not_null().arg_true()
+    if not len(places):
+        return names
+    ids = pl.Series(table["example_id"].take(places.to_arrow()))
+    smallest = pl.DataFrame({"id": ids, "part": part.gather(places)}).select(pl.col("id").min().over("part"))
+    return names.scatter(places, smallest["id"])
+
+
+def _reasons(rows: pl.DataFrame) -> list[pl.Series]:
+    """`rule` and `reason` of quarantined rows."""
+    reasons = [
+        _reason(rule, side, sides) for side, rule, sides in rows.select("side", "how", "sides").iter_rows()
+    ]
+    rules = rows["how"].cast(pl.String).alias("rule")
+    return [rules, pl.Series("reason", reasons, dtype=pl.String)]
+
+
+def _reason(rule: str, side: int | None, sides: int) -> str:
+    named = [name for place, name in enumerate(SIDES) if sides >> place & 1]
+    if side is None:
+        return REASONS[rule].format(" and ".join(named))
+    return REASONS[rule].format(SIDES[side], next(name for name in named if name != SIDES[side]))
+
+
+def _one(name: SplitName, part: pa.Table, refused: pa.Table, rows: pa.Table, classes: bool) -> StageTables:
+    tables = StageTables(part, refused)
+    summary = counts(part.num_rows + refused.num_rows, part, refused, tables.merged) | {
         "rows_of_all": rows.num_rows,
         "share": round(part.num_rows / rows.num_rows, 6) if rows.num_rows else 0.0,
         "clusters": pc.count_distinct(part["cluster"]).as_py(),
     }
     own = _balance(name, part, rows) if classes else {"answer_lengths": answer_lengths(part)}
-    return StageTables(part, summary=summary | own)
+    return StageTables(part, refused, summary=summary | own)
 
 
 def _balance(name: SplitName, part: pa.Table, rows: pa.Table) -> dict[str, Any]:

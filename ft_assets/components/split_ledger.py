@@ -1,0 +1,179 @@
+"""The split ledger as the splits' step uses it: what identifies it, what it takes over, and when it is written.
+
+It is written once all checks have passed and before anything is published. A draft that is refused records nothing; a
+process that is killed in between has recorded what the next run, which finds the same rows, publishes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ft_assets.components.recorded import current_versions
+from ft_assets.components.stage import Rule, Step, Watch
+from ft_assets.data.contracts import CheckOutcome
+from ft_assets.data.ledger.chain import Ledger, Segment, lock_file
+from ft_assets.errors import UserError
+from ft_assets.paths import ledger_dir
+from ft_assets.removal import suppressed
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from ft_assets.data.ledger.entries import Entries
+
+__all__ = ["LOCKED_ROWS", "Known", "known", "lock", "locked_rows", "sources", "watch"]
+
+IDENTITY = "source:ledger"
+LOCK = "source:lock"
+LOCKED_ROWS = Rule(
+    "locked_rows_intact",
+    "every row of a locked test set is in test, unchanged, and in no other split",
+    "critical",
+)
+SPLIT_ASSETS = {"train": "train_split", "validation": "validation_split", "test": "test_split"}
+
+
+@dataclass(frozen=True)
+class Known:
+    """The ledger of a task as a step finds it."""
+
+    ledger: Ledger
+    entries: "Entries"
+    """With those of earlier splits that it does not have."""
+    earlier: "pl.DataFrame"
+    """The entries of these."""
+
+    @property
+    def lock(self) -> Segment | None:
+        """The lock on the test set."""
+        return self.ledger.locked
+
+    def record(self, step: Step, new: "pl.DataFrame") -> Callable[[], None]:
+        """What records the entries once the checks have passed."""
+        import polars as pl
+
+        from ft_assets.data.ledger.entries import record
+
+        config = step.stage.task.config.splits.model_dump(mode="json")
+        entries = pl.concat([self.earlier, new])
+        made_from = step.inputs["labeled_examples"].data_version
+
+        def append() -> None:
+            record(self.ledger, entries, settings=config, made_from=made_from, at=datetime.now(UTC))
+
+        return append
+
+    def after(self, new: "pl.DataFrame") -> dict[str, Any]:
+        """What names the ledger as it will be then, for the summary of what is published."""
+        return {
+            "id": self.ledger.id,
+            "segments": len(self.ledger.segments) + bool(self.earlier.height + new.height),
+        }
+
+
+def sources(task: str, shared: dict[str, Any]) -> dict[str, str]:
+    """What identifies the ledger: its id, which stays as it grows, and the lock. It is begun here if there is none; the
+    step holds its lock.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if "ledger" not in shared:
+        folder = ledger_dir(task)
+        shared["ledger"] = Ledger.open(folder) or Ledger.create(folder)
+    ledger = shared["ledger"]
+    return _identities(ledger)
+
+
+def lock(task: str) -> Path:
+    """The lock file that is held while the splits are made."""
+    return lock_file(task)
+
+
+def watch(task: str) -> Watch:
+    """Another ledger, or another lock, makes the splits due."""
+
+    def look(sha256: Callable[[Path], str]) -> Mapping[str, str]:
+        # Without a look at the entries: this is done every ten seconds.
+        ledger = Ledger.open(ledger_dir(task), verify=False)
+        return {} if ledger is None else _identities(ledger)
+
+    return Watch((IDENTITY, LOCK), look)
+
+
+def _identities(ledger: Ledger) -> dict[str, str]:
+    return {IDENTITY: ledger.id} | ({} if ledger.locked is None else {LOCK: ledger.locked.sha256})
+
+
+def known(step: Step) -> Known:
+    """What is recorded, and what has to be taken over from splits that are current and that the ledger does not know:
+    of a version without it, or since a copy was made from which it was restored."""
+    from ft_assets.data.ledger.assignment import imported
+    from ft_assets.data.ledger.entries import read
+
+    ledger = step.shared["ledger"]
+    entries = read(ledger)
+    earlier = imported(_earlier(step, ledger), entries)
+    if earlier.height:
+        step.context.log.info(f"the ledger takes over {earlier.height:,} entries from the current splits")
+    return Known(ledger, entries.with_entries(earlier), earlier)
+
+
+def _earlier(step: Step, ledger: Ledger) -> "pl.DataFrame":
+    from ft_assets.data.splits import earlier_rows
+
+    task, store = step.stage.task.name, step.context.resources.artifact_store.open()
+    current = current_versions(step.context.instance, task, SPLIT_ASSETS.values())
+    if len(current) < len(SPLIT_ASSETS):
+        return earlier_rows({}, ledger.id, with_groups=False)
+    try:
+        test = store.open(task, "test_split", current["test_split"])
+        made_with = test.summary.get("ledger", {"id": "none", "segments": 1})
+        is_known = made_with["id"] == ledger.id and made_with["segments"] <= len(ledger.segments)
+        if is_known or made_with["id"] in ledger.instead_of:
+            return earlier_rows({}, ledger.id, with_groups=False)
+        columns = ["example_id", "context", "text", "cluster"]
+        tables = {
+            split: store.open(task, asset, current[asset]).table(columns=columns)
+            for split, asset in SPLIT_ASSETS.items()
+        }
+    except UserError as error:
+        if not ledger.segments:
+            step.context.log.warning(
+                "the ledger has recorded nothing yet, and the splits that were made before cannot be read: all rows "
+                f"are drawn anew ({error.what})"
+            )
+        return earlier_rows({}, ledger.id, with_groups=False)
+    return earlier_rows(tables, ledger.id, with_groups=made_with["id"] == "none")
+
+
+def locked_rows(known: Known, task: str, splits: "Mapping[str, pa.Table]") -> CheckOutcome:
+    """Whether the rows of a locked test set are as they were."""
+    from ft_assets.data.ledger import golden
+
+    if known.lock is None:
+        return _outcome(0, [], "")
+    found = golden.tampered(known.ledger, known.lock, splits, suppressed.read(task))
+    counts = {"missing": found.missing, "changed": found.changed, "in another split": found.elsewhere}
+    told = ", ".join(f"{len(ids)} {what}" for what, ids in counts.items() if ids)
+    advice = (
+        f"{told}, of {known.lock.record['rows']} locked rows: put back what was changed in the sources, the labels or "
+        f"the cleaning; or `python -m ft_assets lock {task} --release`, if the test set may change"
+    )
+    return _outcome(known.lock.record["rows"], found.ids, advice)
+
+
+def _outcome(checked: int, ids: list[str], advice: str) -> CheckOutcome:
+    return CheckOutcome(
+        LOCKED_ROWS.name,
+        not ids,
+        LOCKED_ROWS.severity,
+        LOCKED_ROWS.description if checked else "no test set is locked",
+        checked,
+        len(ids),
+        ids[:20],
+        advice if ids else "",
+    )
