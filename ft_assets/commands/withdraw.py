@@ -148,6 +148,7 @@ def _find_file(root: Path | None, tasks: Mapping[str, Task], given: str) -> list
 
 
 def _not_found(root: Path | None, tasks: Mapping[str, Task], given: str, names: Sequence[str]) -> UserError:
+    from ft_assets.data.formats.sql import name_of
     from ft_assets.lineage.graph import builds
     from ft_assets.removal.rows import is_named
     from ft_assets.sources.files import is_local
@@ -160,9 +161,9 @@ def _not_found(root: Path | None, tasks: Mapping[str, Task], given: str, names: 
             for entry in build.summary.get("files") or ()
         }
         others = [
-            source.function or source.path
+            source.function or source.path or name_of(source)
             for source in task.config.sources
-            if source.function or (source.path and not is_local(source.path))
+            if not (source.path and is_local(source.path))
         ]
         named = given in others or "://" in given or any(is_named(each, given) for each in read)
         if others and named:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -42,13 +43,23 @@ LabelName = Annotated[str, _AsText, Field(min_length=1)]
 RawLabel = Annotated[str, _AsText]
 
 
+# Parameters of a database's URL that may be secrets: `password`, `sslpassword`, `odbc_connect` (which holds `PWD=`).
+_SECRET_PARAMETER = re.compile(r"pass|pwd|secret|token|key|cred|odbc_connect", re.IGNORECASE)
+
+
 class SourceConfig(StrictModel):
-    """One place that rows come from: files, or a Python function that yields mappings."""
+    """One place that rows come from: files, a Python function that yields mappings, or a query of a database."""
 
     path: str | None = None
     """File, glob, `pypi://…`, `hf://…` or another URL that `ft_assets.sources` resolves."""
     function: str | None = None
     """`module:function`: a function without arguments that yields one mapping a row."""
+    sql: str | None = None
+    """A query (`select …`) of the database at `url` or `url_env`. With an `order by` rows keep their numbers."""
+    url: str | None = None
+    """Where the database is, as SQLAlchemy writes it, without a password: `sqlite:///incoming/tickets.db`."""
+    url_env: str | None = Field(default=None, pattern=r"^[A-Za-z_]\w*$")
+    """Name of the environment variable that holds the URL, user and password included."""
     format: FileFormat | None = None
     """csv, tsv, jsonl, json (one array of objects), parquet, arrow or text; from the file's ending when not given.
     `.gz` and `.zst` may follow the ending."""
@@ -70,10 +81,33 @@ class SourceConfig(StrictModel):
     """Part of every example_id: keep it when files move or are renamed. Sources may share a name."""
 
     @model_validator(mode="after")
-    def _one_of_path_and_function(self) -> SourceConfig:
-        if (self.path is None) == (self.function is None):
-            raise ValueError("give exactly one of 'path' and 'function'")
+    def _one_kind_of_source(self) -> SourceConfig:
+        if sum(given is not None for given in (self.path, self.function, self.sql)) != 1:
+            raise ValueError("give exactly one of 'path', 'function' and 'sql'")
+        places = sum(given is not None for given in (self.url, self.url_env))
+        if self.sql is None and places:
+            raise ValueError("'url' and 'url_env' belong to 'sql'")
+        if self.sql is not None and places != 1:
+            raise ValueError("'sql' needs exactly one of 'url' and 'url_env'")
         return self
+
+    @field_validator("url")
+    @classmethod
+    def _url_holds_no_secret(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            secret = parts.password is not None or any(
+                _SECRET_PARAMETER.search(name) for name, _ in parse_qsl(parts.query)
+            )
+        except ValueError:
+            raise ValueError("this is no URL: write sqlite:///incoming/tickets.db") from None
+        if secret:
+            raise ValueError(
+                "the URL holds a password: put it into an environment variable, and name that as `url_env:`"
+            )
+        return value
 
     @field_validator("function")
     @classmethod

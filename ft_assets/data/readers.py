@@ -47,6 +47,7 @@ from ft_assets.data.formats import (
     jsonl,
     parquet,
     sniff,
+    sql,
     text,
 )
 from ft_assets.data.forms import Form, Unusable, columns_by_field, recognised
@@ -133,6 +134,10 @@ def _read(
     if source.function is not None:
         rows = function.read(source.function, base or Path.cwd(), reader.wanted)
         yield reader.tables(source.function, rows)
+        return
+    if source.sql is not None:
+        rows = sql.read(source, base or Path.cwd(), reader.wanted)
+        yield reader.tables(sql.name_of(source), rows)
         return
     if not files:
         raise UserError("no file was found", where=f"source '{source.path}'", do="check the path or pattern")
