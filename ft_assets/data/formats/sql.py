@@ -1,6 +1,6 @@
 """Rows of a SQL query, through SQLAlchemy: any database that a driver is installed for.
 
-The rows come in parts (by a cursor of the server, where the driver has one), so that no more than one part is in memory.
+The rows come in parts (by a cursor of the server, where the driver has one): no more than one part is in memory.
 The connection is read-only where driver and database know that. User and password stand in no message. Not here: where
 the URL may stand (`ft_assets.data.config`).
 """
