@@ -116,10 +116,17 @@ def _identities(
 ) -> dict[str, str]:
     """The content of each file that is read, by the source's place in the task, its name and the file's."""
     return {
-        f"source:{place}/{source.name}/{file.name}": sha256(file.path)
+        f"source:{place}/{source.name}/{file.name}": _content(file.path, sha256)
         for place, (source, files) in enumerate(sources)
         for file in files
     }
+
+
+def _content(path: Path, sha256: Callable[[Path], str]) -> str:
+    try:
+        return sha256(path)
+    except OSError:  # the readers refuse it, and say why; once it can be read that is another content
+        return "unreadable"
 
 
 def _files(
