@@ -25,7 +25,10 @@ class StrictModel(BaseModel):
     (`dg check yaml`).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # Errors do not quote what was given: the URL of a database may hold a password.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
     @model_validator(mode="before")
     @classmethod

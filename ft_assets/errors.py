@@ -3,7 +3,7 @@
 import re
 import traceback
 
-__all__ = ["UserError", "is_out_of_memory", "without_values"]
+__all__ = ["UserError", "is_out_of_memory", "message_without_values", "without_values"]
 
 # From the first quotation mark to the last: an apostrophe within a word is none.
 _QUOTED = re.compile(r"(?<!\w)['\"].*['\"](?!\w)|(?<!\w)['\"].*$", re.DOTALL)
@@ -47,10 +47,14 @@ def without_values(error: BaseException) -> str:
     return "\nwhich led to:\n".join(map(_told, reversed(chain)))
 
 
+def message_without_values(message: str) -> str:
+    """The message of an exception from anywhere: what stands in quotation marks is left out, what is very long cut."""
+    message = _QUOTED.sub("'…'", message)
+    return message if len(message) <= _MESSAGE_CHARS else f"{message[:_MESSAGE_CHARS]} …"
+
+
 def _told(error: BaseException) -> str:
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    message = str(error) if isinstance(error, UserError) else _QUOTED.sub("'…'", str(error))
-    if len(message) > _MESSAGE_CHARS and not isinstance(error, UserError):
-        message = f"{message[:_MESSAGE_CHARS]} …"
+    message = str(error) if isinstance(error, UserError) else message_without_values(str(error))
     return "".join(traceback.format_tb(error.__traceback__)) + (f"{name}: {message}" if message else name)

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 import huggingface_hub.constants
 import pytest
@@ -54,7 +55,7 @@ def put(hub: Web, name: str, files: dict[str, bytes], revision: str = "main", co
         hub.pages[path] = json.dumps(answer).encode()
         hub.headers[path] = {"Content-Type": "application/json"}
     for file, data in files.items():
-        path = f"/{name}/resolve/{commit}/{file}"
+        path = f"/{name}/resolve/{commit}/{quote(file)}"
         hub.pages[path] = data
         hub.headers[path] = {"ETag": f'"{hashlib.sha1(data).hexdigest()}"', "X-Repo-Commit": commit}
 
@@ -196,6 +197,51 @@ def test_rows_of_a_data_set_by_revision(hub: Web, tmp_path: Path) -> None:
     made = raw_examples([(source, resolve(str(source.path), cache=tmp_path, base=tmp_path))], ColumnsConfig())
     assert made.examples["text"].to_pylist() == ["a", "b"]
     assert made.examples["file"].to_pylist() == ["1.csv.gz", "2.jsonl"]
+
+
+SHARDS = {
+    f"{folder}/{split}-{place}.parquet": f"{split}{place}".encode()
+    for folder in ("en", "en/old")
+    for split in ("train", "test")
+    for place in range(2)
+}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("en/train-*.parquet", ["train-0.parquet", "train-1.parquet"]),
+        ("*/test-?.parquet", ["en/test-0.parquet", "en/test-1.parquet"]),
+        (
+            "**/t*-[1].parquet",
+            [f"en/{each}-1.parquet" for each in ("old/test", "old/train", "test", "train")],
+        ),
+    ],
+)
+def test_a_pattern_in_a_data_set(hub: Web, tmp_path: Path, pattern: str, expected: list[str]) -> None:
+    put(hub, "datasets/org/reviews", SHARDS | {"README.md": b""})
+    found = resolve(f"hf://datasets/org/reviews@{COMMIT}/{pattern}", cache=tmp_path, base=tmp_path)
+    assert [file.name for file in found] == expected
+    assert len(downloads(hub)) == len(expected)  # and no other file was fetched
+
+
+def test_a_pattern_that_matches_nothing_names_what_there_is(hub: Web, tmp_path: Path) -> None:
+    put(hub, "datasets/org/reviews", SHARDS)
+    with pytest.raises(UserError, match=r"has no 'de/\*\.parquet'") as error:
+        resolve("hf://datasets/org/reviews@main/de/*.parquet", cache=tmp_path, base=tmp_path)
+    assert "en/old/test-0.parquet" in error.value.where
+
+
+def test_a_pattern_that_is_none_is_an_error(hub: Web, tmp_path: Path) -> None:
+    put(hub, "datasets/org/reviews", SHARDS)
+    with pytest.raises(UserError, match=r"'\*\*' can only be an entire path component"):
+        resolve("hf://datasets/org/reviews@main/en**.parquet", cache=tmp_path, base=tmp_path)
+
+
+def test_a_name_with_a_bracket_is_no_pattern(hub: Web, tmp_path: Path) -> None:
+    put(hub, "datasets/org/reviews", {"a[1].csv": b"a", "a1.csv": b"b"})
+    (found,) = resolve(f"hf://datasets/org/reviews@{COMMIT}/a[1].csv", cache=tmp_path, base=tmp_path)
+    assert (found.name, found.path.read_bytes()) == ("a[1].csv", b"a")
 
 
 def test_a_path_that_the_repository_does_not_have(hub: Web, tmp_path: Path) -> None:

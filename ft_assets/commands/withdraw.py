@@ -68,6 +68,7 @@ def withdraw_file(
     from ft_assets.components.recorded import current_versions
     from ft_assets.lineage.graph import local_store
     from ft_assets.removal.withdraw import contains, put_away
+    from ft_assets.sources.files import shown_name
 
     root = None if at_url(store_root()) else local_store(store_root())
     readers = _find_file(root, only(tasks, task), given)
@@ -110,7 +111,9 @@ def withdraw_file(
     if dry_run:
         print("dry run: nothing was changed")
         return
-    print(f"withdrawn: {readers[0].path.name} lies in {put_away(readers[0], datetime.now(UTC))} now")
+    print(
+        f"withdrawn: {shown_name(readers[0].path.name)} lies in {put_away(readers[0], datetime.now(UTC))} now"
+    )
     for name, text in follows.items():
         print(f"next, {name}: {text}")
 
@@ -125,29 +128,31 @@ def _waits(file: SourceFile) -> str:
 def _find_file(root: Path | None, tasks: Mapping[str, Task], given: str) -> list[SourceFile]:
     """The one file that is meant, once for each task that reads it."""
     from ft_assets.removal.withdraw import meant_paths
+    from ft_assets.sources.files import shown_name
 
     known = [file for name in tasks for file in files_of(tasks[name])]
     paths = meant_paths([file.path for file in known], given)
     meant = [file for file in known if file.path in paths]
     if not meant:
-        raise _not_found(root, tasks, given, sorted({file.path.name for file in known}))
+        raise _not_found(root, tasks, given, sorted({shown_name(file.path.name) for file in known}))
     if len({file.path for file in meant}) > 1:
         raise UserError(
             f"several files are called '{given}'",
-            where=", ".join(sorted({str(file.path) for file in meant})),
+            where=", ".join(sorted({shown_name(str(file.path)) for file in meant})),
             do="give the path, or --task",
         )
     path, incoming = meant[0].path, data_dir() / "incoming"
     if not path.absolute().is_relative_to(incoming.absolute()):
         raise UserError(
-            f"{path.name} does not lie below incoming/, so it is not ours to move",
-            where=str(path),
+            f"{shown_name(path.name)} does not lie below incoming/, so it is not ours to move",
+            where=shown_name(str(path)),
             do=f"move it yourself, or take it out of `sources` of {meant[0].task}",
         )
     return meant
 
 
 def _not_found(root: Path | None, tasks: Mapping[str, Task], given: str, names: Sequence[str]) -> UserError:
+    from ft_assets.data.formats.sql import name_of
     from ft_assets.lineage.graph import builds
     from ft_assets.removal.rows import is_named
     from ft_assets.sources.files import is_local
@@ -160,9 +165,9 @@ def _not_found(root: Path | None, tasks: Mapping[str, Task], given: str, names: 
             for entry in build.summary.get("files") or ()
         }
         others = [
-            source.function or source.path
+            source.function or source.path or name_of(source)
             for source in task.config.sources
-            if source.function or (source.path and not is_local(source.path))
+            if not (source.path and is_local(source.path))
         ]
         named = given in others or "://" in given or any(is_named(each, given) for each in read)
         if others and named:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["stages"]
 
+# The name of what functions and queries have yielded, in the manifest.
+_ASKED = "source:functions"
+
 
 def stages(task: Task) -> list[Stage]:
     config = task.config
@@ -58,17 +61,17 @@ def stages(task: Task) -> list[Stage]:
 
 
 def _sources(task: Task, shared: dict[str, Any]) -> dict[str, str]:
-    """What the sources hold; what a function yields is only known once it has been called."""
+    """What the sources hold; what a function or a query yields is only known once it has been asked."""
     from ft_assets.data.readers import raw_examples as read
     from ft_assets.versions import tables_version
 
     config = task.config
     identities = _identities(_files(task)) | suppressed.identity(task.name)
-    if any(source.function for source in config.sources):
+    if any(source.path is None for source in config.sources):
         erased = suppressed.read(task.name)
         tables = read(_files(task), config.columns, config.task_type, task.folder, erased)
         version = tables_version({"examples": tables.examples, "quarantine": tables.quarantine})
-        identities["source:functions"] = version
+        identities[_ASKED] = version
         shared["tables"] = tables
     return identities
 
@@ -94,7 +97,7 @@ def _build(step: Step) -> Built:
     found = _identities(files) | suppressed.identity(task.name)
     changed = sorted(
         name
-        for name in found.keys() | step.sources.keys() - {"source:functions"}
+        for name in found.keys() | step.sources.keys() - {_ASKED}
         if found.get(name) != step.sources.get(name)
     )
     if changed:
@@ -113,10 +116,17 @@ def _identities(
 ) -> dict[str, str]:
     """The content of each file that is read, by the source's place in the task, its name and the file's."""
     return {
-        f"source:{place}/{source.name}/{file.name}": sha256(file.path)
+        f"source:{place}/{source.name}/{file.name}": _content(file.path, sha256)
         for place, (source, files) in enumerate(sources)
         for file in files
     }
+
+
+def _content(path: Path, sha256: Callable[[Path], str]) -> str:
+    try:
+        return sha256(path)
+    except OSError:  # the readers refuse it, and say why; once it can be read that is another content
+        return "unreadable"
 
 
 def _files(

@@ -7,10 +7,12 @@ Not here: reading, cleaning, splitting (the modules named after them).
 from __future__ import annotations
 
 import codecs
+import difflib
 import re
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from ft_assets.config import StrictModel, nearest_or_all
 
@@ -25,6 +27,7 @@ __all__ = [
     "PersonalKind",
     "SettableCheck",
     "Severity",
+    "QualityConfig",
     "SourceConfig",
     "SplitsConfig",
     "Threshold",
@@ -55,13 +58,23 @@ LabelName = Annotated[str, _AsText, Field(min_length=1)]
 RawLabel = Annotated[str, _AsText]
 
 
+# Parameters of a database's URL that may be secrets: `password`, `sslpassword`, `odbc_connect` (which holds `PWD=`).
+_SECRET_PARAMETER = re.compile(r"pass|pwd|secret|token|key|cred|odbc_connect", re.IGNORECASE)
+
+
 class SourceConfig(StrictModel):
-    """One place that rows come from: files, or a Python function that yields mappings."""
+    """One place that rows come from: files, a Python function that yields mappings, or a query of a database."""
 
     path: str | None = None
     """File, glob, `pypi://…`, `hf://…` or another URL that `ft_assets.sources` resolves."""
     function: str | None = None
     """`module:function`: a function without arguments that yields one mapping a row."""
+    sql: str | None = None
+    """A query (`select …`) of the database at `url` or `url_env`. With an `order by` rows keep their numbers."""
+    url: str | None = None
+    """Where the database is, as SQLAlchemy writes it, without a password: `sqlite:///incoming/tickets.db`."""
+    url_env: str | None = Field(default=None, pattern=r"^[A-Za-z_]\w*$")
+    """Name of the environment variable that holds the URL, user and password included."""
     format: FileFormat | None = None
     """csv, tsv, jsonl, json (one array of objects), parquet, arrow or text; from the file's ending when not given.
     `.gz` and `.zst` may follow the ending."""
@@ -83,10 +96,33 @@ class SourceConfig(StrictModel):
     """Part of every example_id: keep it when files move or are renamed. Sources may share a name."""
 
     @model_validator(mode="after")
-    def _one_of_path_and_function(self) -> SourceConfig:
-        if (self.path is None) == (self.function is None):
-            raise ValueError("give exactly one of 'path' and 'function'")
+    def _one_kind_of_source(self) -> SourceConfig:
+        if sum(given is not None for given in (self.path, self.function, self.sql)) != 1:
+            raise ValueError("give exactly one of 'path', 'function' and 'sql'")
+        places = sum(given is not None for given in (self.url, self.url_env))
+        if self.sql is None and places:
+            raise ValueError("'url' and 'url_env' belong to 'sql'")
+        if self.sql is not None and places != 1:
+            raise ValueError("'sql' needs exactly one of 'url' and 'url_env'")
         return self
+
+    @field_validator("url")
+    @classmethod
+    def _url_holds_no_secret(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            secret = parts.password is not None or any(
+                _SECRET_PARAMETER.search(name) for name, _ in parse_qsl(parts.query)
+            )
+        except ValueError:
+            raise ValueError("this is no URL: write sqlite:///incoming/tickets.db") from None
+        if secret:
+            raise ValueError(
+                "the URL holds a password: put it into an environment variable, and name that as `url_env:`"
+            )
+        return value
 
     @field_validator("function")
     @classmethod
@@ -188,7 +224,60 @@ class ColumnsConfig(StrictModel):
     """What belongs together (author, thread, product) and may not be split apart; null: nothing does."""
 
 
+# Those that the model of `ft_assets.data.languages` tells apart (lid.176, fasttext.cc): ISO 639, two or three letters.
+_LANGUAGES = (
+    "af", "als", "am", "an", "ar", "arz", "as", "ast", "av", "az", "azb", "ba", "bar", "bcl", "be", "bg",
+    "bh", "bn", "bo", "bpy", "br", "bs", "bxr", "ca", "cbk", "ce", "ceb", "ckb", "co", "cs", "cv", "cy", "da",
+    "de", "diq", "dsb", "dty", "dv", "el", "eml", "en", "eo", "es", "et", "eu", "fa", "fi", "fr", "frr", "fy",
+    "ga", "gd", "gl", "gn", "gom", "gu", "gv", "he", "hi", "hif", "hr", "hsb", "ht", "hu", "hy", "ia", "id",
+    "ie", "ilo", "io", "is", "it", "ja", "jbo", "jv", "ka", "kk", "km", "kn", "ko", "krc", "ku", "kv", "kw",
+    "ky", "la", "lb", "lez", "li", "lmo", "lo", "lrc", "lt", "lv", "mai", "mg", "mhr", "min", "mk", "ml",
+    "mn", "mr", "mrj", "ms", "mt", "mwl", "my", "myv", "mzn", "nah", "nap", "nds", "ne", "new", "nl", "nn",
+    "no", "oc", "or", "os", "pa", "pam", "pfl", "pl", "pms", "pnb", "ps", "pt", "qu", "rm", "ro", "ru", "rue",
+    "sa", "sah", "sc", "scn", "sco", "sd", "sh", "si", "sk", "sl", "so", "sq", "sr", "su", "sv", "sw", "ta",
+    "te", "tg", "th", "tk", "tl", "tr", "tt", "tyv", "ug", "uk", "ur", "uz", "vec", "vep", "vi", "vls", "vo",
+    "wa", "war", "wuu", "xal", "xmf", "yi", "yo", "yue", "zh",
+)  # fmt: skip
+
+
+def _known_language(value: str) -> str:
+    if value in _LANGUAGES:
+        return value
+    near = difflib.get_close_matches(value, _LANGUAGES, n=3, cutoff=0.5)
+    raise ValueError(
+        f"'{value}' is no language that is told apart: write its code of two letters (ISO 639-1), such as en or de"
+        + (f"; near it are {', '.join(near)}" if near else "")
+    )
+
+
+Language = Annotated[str, _AsText, AfterValidator(_known_language)]
 Region = Annotated[str, Field(pattern="^[A-Z]{2}$")]
+
+
+class QualityConfig(StrictModel):
+    """Which texts are refused as hardly prose; null: none is. Where texts are short, look at what is refused.
+
+    The rules are those of Gopher (Rae et al. 2021, A.1.1), made for web pages, and MassiveText's figures are named; of
+    scripts without spaces between words (Chinese, Japanese, Thai, …) each character counts as a word.
+    """
+
+    min_words: int | None = Field(default=None, ge=1)
+    """Fewest words (Gopher: 50)."""
+    max_words: int | None = Field(default=None, ge=1)
+    """Most words (Gopher: 100,000)."""
+    min_letter_share: float | None = Field(default=None, ge=0, le=1)
+    """Smallest share of words that hold a letter (Gopher: 0.8)."""
+    max_symbol_share: float | None = Field(default=None, ge=0)
+    """Most hash signs, and most ellipses, a word (Gopher: 0.1)."""
+    max_repeated_share: float | None = Field(default=None, ge=0, le=1)
+    """Largest share of sequences of four words that have stood in the text before (seq-rep-4 of Welleck et al. 2020).
+    Of prose of some hundred words it is below 0.05; Gopher bounds other measures of the same at 0.1 to 0.3."""
+
+    @model_validator(mode="after")
+    def _limits_leave_room(self) -> QualityConfig:
+        if self.min_words is not None and self.max_words is not None and self.min_words > self.max_words:
+            raise ValueError(f"min_words ({self.min_words}) is above max_words ({self.max_words})")
+        return self
 
 
 class CleaningConfig(StrictModel):
@@ -214,6 +303,17 @@ class CleaningConfig(StrictModel):
     """Shortest text, in characters after cleaning."""
     max_chars: int = Field(default=20_000, ge=1)
     """Longest text, in characters after cleaning: some 5,000 tokens, ten times a usual encoder's window."""
+
+    languages: list[Language] = Field(default_factory=list)
+    """Languages (ISO 639 codes, such as en) that texts may be in; others are refused, and those too short to tell are
+    kept. An empty list allows all. Of a conversation the last prompt counts."""
+    min_language_confidence: float = Field(default=0.65, ge=0, le=1)
+    """Probability from which on a language counts as told (0.65 as in FineWeb; Penedo et al. 2024)."""
+    count_languages: int = Field(default=10_000, ge=0)
+    """Of how many cleaned rows the language is counted for people: those with the smallest ids, which are hashes and so
+    as good as drawn by lot. 0: of none."""
+    quality: QualityConfig = QualityConfig()
+    """Filters for texts that are hardly prose."""
 
     @model_validator(mode="after")
     def _limits_leave_room(self) -> CleaningConfig:

@@ -42,16 +42,19 @@ from ft_assets.data.formats import (
     arrow,
     compression,
     delimited,
+    disk,
     function,
     json_array,
     jsonl,
     parquet,
     sniff,
+    sql,
     text,
 )
 from ft_assets.data.forms import Form, Unusable, columns_by_field, recognised
 from ft_assets.data.layouts import Layout, load_layout
 from ft_assets.errors import UserError
+from ft_assets.sources.files import shown_name
 from ft_assets.spill import Spill, slices, take
 
 if TYPE_CHECKING:
@@ -134,6 +137,10 @@ def _read(
         rows = function.read(source.function, base or Path.cwd(), reader.wanted)
         yield reader.tables(source.function, rows)
         return
+    if source.sql is not None:
+        rows = sql.read(source, base or Path.cwd(), reader.wanted)
+        yield reader.tables(sql.name_of(source), rows)
+        return
     if not files:
         raise UserError("no file was found", where=f"source '{source.path}'", do="check the path or pattern")
     for file in files:
@@ -143,7 +150,7 @@ def _read(
             raise
         except UserError as error:
             # Files of several sources may have the same name.
-            where = f"{error.where} (at {file.path})"
+            where = f"{error.where} (at {shown_name(str(file.path))})"
             fault = UserError(error.what, where=where, do=error.do)
             fault.__cause__ = error.__cause__
             faults.append(fault)
@@ -153,9 +160,11 @@ def _read(
 def _read_file(file: ResolvedFile, reader: _Source) -> tuple[_File, pa.Table, pa.Table]:
     source = reader.source
     kind = sniff.file_format(file.name, source)
+    disk.check(file.path, file.name)
     with compression.unpacked(file.path, file.name, source) as path:
         sniff.check(path, file.name, kind, source.encoding)
-        return reader.tables(file.name, _READERS[kind](path, file.name, source, reader.wanted))
+        rows = _READERS[kind](path, file.name, source, reader.wanted)
+        return reader.tables(file.name, disk.told(rows, file.name))
 
 
 def _unidentified(schema: pa.Schema) -> pa.Schema:

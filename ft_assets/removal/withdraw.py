@@ -19,7 +19,7 @@ from ft_assets.lineage.graph import builds
 from ft_assets.lineage.usage import rows_held
 from ft_assets.paths import data_dir
 from ft_assets.removal.rows import is_named
-from ft_assets.sources.files import find_files, is_local
+from ft_assets.sources.files import find_files, is_local, shown_name
 from ft_assets.versions import file_sha256
 
 __all__ = [
@@ -157,7 +157,7 @@ def put_away(file: SourceFile, now: datetime) -> Path:
         UserError: it is gone, cannot be moved, or there is no room for the note.
     """
     folder = withdrawn_dir(file.task)
-    target = folder / f"{now:%Y%m%dT%H%M%S%fZ}-{file.path.name}"
+    target = folder / f"{now:%Y%m%dT%H%M%S%fZ}-{shown_name(file.path.name)}"
     with room("the note of what was withdrawn", folder):
         try:
             sha256 = file_sha256(file.path)
@@ -177,13 +177,15 @@ def put_away(file: SourceFile, now: datetime) -> Path:
             _move(file.path, target)
         except PermissionError as error:
             raise UserError(
-                f"{file.path.name} may not be moved",
-                where=f"{file.path} to {folder}",
+                f"{shown_name(file.path.name)} may not be moved",
+                where=f"{shown_name(str(file.path))} to {folder}",
                 do="withdraw it as a user who may write to both folders",
             ) from error
         except FileNotFoundError as error:
             raise UserError(
-                f"{file.path.name} is gone", where=str(file.path), do="look who moved it"
+                f"{shown_name(file.path.name)} is gone",
+                where=shown_name(str(file.path)),
+                do="look who moved it",
             ) from error
     return target
 
@@ -193,7 +195,8 @@ def note(task: str, entry: Mapping[str, Any]) -> None:
     path = withdrawn_dir(task) / "withdrawn.jsonl"
     make_directory(path.parent)
     with flock(path.with_name(f".{path.name}.lock")), path.open("ab") as file:
-        file.write(json.dumps(entry, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+        # In ASCII: the name of a file may hold bytes that are no text.
+        file.write(json.dumps(entry, sort_keys=True).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
     sync(path.parent)
@@ -221,10 +224,14 @@ def kept_copies(task: str) -> list[Copy]:
 
 
 def meant_paths(paths: Collection[Path], given: str) -> set[Path]:
-    """Those of the paths that a person means: the very path, else all that end in it."""
+    """Those of the paths that a person means: the very path, else all that end in it (as they are, or shown)."""
     exact = {Path(given).expanduser().absolute(), data_dir() / given, data_dir() / "incoming" / given}
     found = {path for path in paths if path.absolute() in exact}
-    return found or {path for path in paths if is_named(path.as_posix(), given)}
+    return found or {
+        path
+        for path in paths
+        if is_named(path.as_posix(), given) or is_named(shown_name(path.as_posix()), given)
+    }
 
 
 def _move(path: Path, target: Path) -> None:

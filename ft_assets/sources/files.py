@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ft_assets.errors import UserError
 
-__all__ = ["find_files", "is_local", "local_path"]
+__all__ = ["find_files", "is_local", "local_path", "shown_name"]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -49,7 +49,7 @@ def find_files(source: str, base: Path) -> list[tuple[Path, str]]:
 
 def _find(source: str, path: Path) -> list[tuple[Path, str]]:
     if path.is_file():
-        return [(path, _shown(path.name))]
+        return [(path, shown_name(path.name))]
     if path.is_dir():
         raise UserError(
             f"source '{source}' is a folder",
@@ -71,11 +71,11 @@ def _find(source: str, path: Path) -> list[tuple[Path, str]]:
     by_file: dict[Path, str] = {}
     for name in sorted(names, key=lambda name: (name.count("/"), name)):
         by_file.setdefault((folder / name).resolve(), name)
-    return [(folder / name, _shown(name)) for name in sorted(by_file.values())]
+    return [(folder / name, shown_name(name)) for name in sorted(by_file.values())]
 
 
-def _shown(name: str) -> str:
-    """A name that may stand in tables, logs and lists: control characters, line ends and stray bytes escaped."""
+def shown_name(name: str) -> str:
+    """A name or path as it may stand in tables and logs: control characters, line ends, stray bytes escaped."""
     unsafe = ("Cc", "Cs", "Zl", "Zp")
     return "".join(ascii(char)[1:-1] if unicodedata.category(char) in unsafe else char for char in name)
 
@@ -88,7 +88,7 @@ def _missing(source: str, path: Path) -> UserError:
             where=f"there is no folder {folder}",
             do="correct the path (relative ones start at the data folder), or put the file there",
         )
-    names = [entry.name for entry in folder.iterdir()]
+    names = [shown_name(entry.name) for entry in folder.iterdir()]
     near = difflib.get_close_matches(path.name, names, n=1)
     return UserError(
         f"source '{source}' does not exist",
@@ -98,6 +98,6 @@ def _missing(source: str, path: Path) -> UserError:
 
 
 def _some(folder: Path) -> str:
-    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    names = sorted(shown_name(entry.name) for entry in folder.iterdir() if not entry.name.startswith("."))
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return (", ".join(names[:5]) + more) or "nothing"

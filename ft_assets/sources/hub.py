@@ -1,5 +1,5 @@
 """The Hugging Face hub: `hf://OWNER/NAME@REVISION[/PATH]` (a model) or
-`hf://datasets/OWNER/NAME@REVISION[/PATH]`.
+`hf://datasets/OWNER/NAME@REVISION[/PATH]`. The path is a file, a folder, or a pattern with `*`, `?`, `[…]` and `**`.
 
 `HF_ENDPOINT` names another hub, `HF_TOKEN` opens what is gated. A commit hash as revision is final: it is
 not looked up again once it is cached. A branch or tag is looked up each time, and the last known commit is
@@ -13,6 +13,8 @@ import re
 import shutil
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from glob import has_magic
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -126,6 +128,8 @@ def _look_up(
 def _select(names: list[str], wanted: HubSource, for_model: bool) -> list[str]:
     path = wanted.path
     inside = [name for name in names if path is None or name == path or name.startswith(f"{path}/")]
+    if not inside and path is not None and has_magic(path):
+        inside = list(filter(_pattern(path, wanted).fullmatch, names))
     if not inside:
         raise UserError(
             f"{wanted.repo} has no '{path}' at this revision" if path else f"{wanted.repo} is empty",
@@ -159,6 +163,15 @@ def _select(names: list[str], wanted: HubSource, for_model: bool) -> list[str]:
     return kept
 
 
+def _pattern(path: str, wanted: HubSource) -> re.Pattern[str]:
+    from fsspec.utils import glob_translate
+
+    try:
+        return re.compile(glob_translate(path))
+    except ValueError as error:
+        raise UserError(str(error), where=str(wanted), do="write ** between two slashes") from error
+
+
 def _download(wanted: HubSource, commit: str, names: list[str], draft: Path) -> None:
     from huggingface_hub import snapshot_download
 
@@ -182,8 +195,10 @@ def _download(wanted: HubSource, commit: str, names: list[str], draft: Path) -> 
 
 
 def _at_path(files: Path, wanted: HubSource) -> Path:
-    """The folder that a source means. A single file is alone in its folder: only it was fetched."""
+    """The folder that a source means: of a pattern its fixed part. Nothing else was fetched into it."""
     place = files / (wanted.path or "")
+    if wanted.path is not None and not place.exists():
+        place = files.joinpath(*takewhile(lambda part: not has_magic(part), wanted.path.split("/")))
     return place.parent if place.is_file() else place
 
 

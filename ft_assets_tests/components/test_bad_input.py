@@ -135,6 +135,20 @@ def test_a_file_that_cannot_be_used_is_refused_on_its_own(
     assert written_in(data / "dagster", SECRET) == []
 
 
+def test_a_file_that_may_not_be_read_is_refused_on_its_own(
+    trained: dg.DagsterInstance, data: Path, tiny_bert_dir: Path
+) -> None:
+    # The memory of a process is a file that nobody can read at its beginning, root neither.
+    (incoming(data) / "bad.csv").symlink_to("/proc/self/mem")
+    result = materialize(trained, task(tiny_bert_dir), "raw_examples")
+    assert failed_checks(result)["raw_examples: files_readable"] == "WARN"
+    before = current(trained)["raw_examples"]
+    (incoming(data) / "bad.csv").unlink()
+    write_csv(incoming(data) / "bad.csv", [ticket("billing", 900)])
+    materialize(trained, task(tiny_bert_dir), "raw_examples")
+    assert current(trained)["raw_examples"] != before
+
+
 def test_a_task_may_ask_that_every_file_can_be_read(
     trained: dg.DagsterInstance, data: Path, tiny_bert_dir: Path
 ) -> None:

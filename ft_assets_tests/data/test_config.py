@@ -47,7 +47,7 @@ def test_an_unknown_key_names_the_nearest_known_one():
 
 @pytest.mark.parametrize("given", [{}, {"path": "a.csv", "function": "m:f"}])
 def test_a_source_is_a_path_or_a_function(given):
-    with pytest.raises(ValidationError, match="exactly one of 'path' and 'function'"):
+    with pytest.raises(ValidationError, match="exactly one of 'path', 'function' and 'sql'"):
         SourceConfig(**given)
 
 

@@ -1,3 +1,7 @@
+import json
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +10,7 @@ from ft_assets.data.config import ColumnsConfig, SourceConfig
 from ft_assets.data.examples import QUARANTINE_SCHEMA, RAW_SCHEMA
 from ft_assets.data.readers import raw_examples
 from ft_assets.errors import UserError
-from ft_assets.sources import ResolvedFile
+from ft_assets.sources import ResolvedFile, resolve
 from ft_assets_tests.data.helpers import PLANTED, answers, planted_tickets, read, rows
 
 
@@ -158,6 +162,62 @@ def test_where_no_file_can_be_used_the_first_fault_is_an_error(tmp_path):
     with pytest.raises(UserError, match="the file is empty") as error:
         several(tmp_path, a="", b="text,label\n")
     assert f"(at {tmp_path / 'a.csv'})" in error.value.where
+
+
+def no_permission(path):
+    if os.geteuid() == 0:
+        pytest.skip("root may read anything")
+    path.chmod(0)
+
+
+def bad_disk(path):
+    # The memory of a process is a file that can be opened, and cannot be read at its beginning: for root neither.
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (Path.unlink, "No such file or directory"),
+        (no_permission, "Permission denied"),
+        (bad_disk, "Input/output error"),
+    ],
+    ids=["gone since it was listed", "no permission", "bad disk"],
+)
+@pytest.mark.parametrize("name", ["b.csv", "b.csv.gz", "b.parquet"])
+def test_a_file_that_cannot_be_opened_is_refused_on_its_own(tmp_path, spoil, reason, name):
+    names = ("a.csv", name, "c.csv")
+    files = [ResolvedFile(csv(tmp_path, "text,label\na,x\n", each), each) for each in names]
+    spoil(tmp_path / name)
+    tables = raw_examples([(SourceConfig(path="*"), files)], ColumnsConfig())
+    assert rows(tables, "file") == [("a.csv",), ("c.csv",)]
+    (entry,) = tables.quarantine.to_pylist()
+    assert (entry["rule"], entry["file"]) == ("unreadable_file", name)
+    assert entry["reason"].startswith(f"{name}: the file cannot be read: {reason}")
+    assert str(tmp_path) not in entry["reason"]
+
+
+def test_several_sources_and_patterns_make_one_table_in_the_order_of_the_task(tmp_path):
+    for name in ("one/a.csv", "one/deep/b.csv", "two/a.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        text = f"text {name}"
+        (tmp_path / name).write_text(
+            f"text,label\n{text},x\n" if name.endswith("csv") else json.dumps({"text": text, "label": "x"})
+        )
+    sources = [
+        SourceConfig(path="two/*.jsonl", name="second"),
+        SourceConfig(path="one/**/*.csv", name="first"),
+        SourceConfig(path="one/a.csv", name="again"),
+    ]
+    found = [(source, resolve(str(source.path), cache=tmp_path, base=tmp_path)) for source in sources]
+    tables = raw_examples(found, ColumnsConfig())
+    assert rows(tables, "source", "file", "text") == [
+        ("second", "a.jsonl", "text two/a.jsonl"),
+        ("first", "a.csv", "text one/a.csv"),
+        ("first", "deep/b.csv", "text one/deep/b.csv"),
+        ("again", "a.csv", "text one/a.csv"),
+    ]
 
 
 def test_a_file_refused_half_way_takes_no_occurrence_from_the_others(tmp_path):

@@ -14,10 +14,10 @@ from ft_assets.commands.withdraw import withdraw_file
 from ft_assets.components.stage import Task
 from ft_assets.errors import UserError
 from ft_assets.paths import data_dir
-from ft_assets.removal.withdraw import contains
+from ft_assets.removal.withdraw import contains, kept_copies
 from ft_assets_tests.flow import Flow
 from ft_assets_tests.runs import current
-from ft_assets_tests.tickets import ASSETS, materialize, task, tickets, write_csv
+from ft_assets_tests.tickets import ASSETS, materialize, task, ticket, tickets, write_csv
 
 
 def old(folder: Path) -> None:
@@ -126,6 +126,38 @@ def test_a_file_outside_incoming_is_not_moved(
     with pytest.raises(UserError, match="not ours to move"):
         withdraw_file(instance, {"tickets": made}, "else.csv")
     assert (tmp_path / "else.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded"),
+    [
+        (b"odd\nname\x1b[31m.csv", r"odd\nname\x1b[31m.csv"),
+        (b"stray\xff.csv", r"stray\udcff.csv"),
+        ("déjà vu.csv".encode(), "déjà vu.csv"),
+    ],
+    ids=["control characters", "no text", "other letters"],
+)
+def test_a_file_is_withdrawn_by_the_name_that_was_recorded(
+    instance: dg.DagsterInstance,
+    made: Task,
+    incoming: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: bytes,
+    recorded: str,
+) -> None:
+    path = Path(os.fsdecode(os.fsencode(incoming) + b"/" + name))
+    write_csv(path, [ticket("billing", number) for number in range(700, 705)])
+    materialize(instance, made, "raw_examples")
+    with pytest.raises(UserError, match="no task reads a file") as error:
+        withdraw_file(instance, {"tickets": made}, "nosuch.csv")
+    assert recorded in str(error.value)
+    capsys.readouterr()
+    withdraw_file(instance, {"tickets": made}, recorded)
+    told = capsys.readouterr().out
+    assert "5 in raw_examples" in told and f"withdrawn: {recorded} lies in" in told
+    assert not path.exists() and "\x1b" not in told
+    (copy,) = kept_copies("tickets")
+    assert (copy.name, copy.was) == (recorded, path) and copy.path.name.endswith(f"-{recorded}")
 
 
 def test_two_files_of_a_name_need_their_path(
