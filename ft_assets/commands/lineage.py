@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["add_parser"]
 
 VERSION_CHARS = 12
+RECORDED = {
+    "stratified": "drawn for a new cluster",
+    "joined": "it belongs together with rows that were there",
+    "same_text": "its text was there before",
+    "same_row": "the row was there before, with another text",
+    "imported": "taken over from earlier splits",
+}
+"""Rule of the split ledger → what it says of a row."""
 BY_TEXT = "A file's rows are counted by their text: one that was merged into an equal row counts, too."
 
 
@@ -146,7 +154,7 @@ def _told(event: Event) -> str:
         case "merged":
             told = f"merged into {facts['into']} ({facts['rule'].replace('_', ' ')})"
         case "assigned":
-            told = f"in the {event.asset.removesuffix('_split')} split (cluster: {facts['cluster']})"
+            told = f"in the {event.asset.removesuffix('_split')} split (cluster: {facts['cluster']}){_since(facts)}"
         case "trained on":
             told = "was trained on it"
         case "chosen by":
@@ -161,6 +169,14 @@ def _told(event: Event) -> str:
         case _:
             told = _repaired(facts)
     return told
+
+
+def _since(facts: Mapping[str, Any]) -> str:
+    if "not_told" in facts:
+        return f"; since when and why cannot be told: {facts['not_told']}"
+    if "recorded" not in facts:
+        return ""
+    return f", recorded {_time(facts['recorded'])}: {RECORDED[facts['recorded_as']]}"
 
 
 def _from(facts: Mapping[str, Any]) -> str:

@@ -3,13 +3,15 @@
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from ft_assets.artifacts import Artifact
-from ft_assets.components import metadata
+from ft_assets.components import metadata, split_ledger
 from ft_assets.components.baselines import baselines_of
 from ft_assets.components.checkpoint import learnt
 from ft_assets.components.live import LiveProgress
@@ -76,7 +78,19 @@ def _build(step: Step) -> Built:
     predicted = _predict(step)
     started = time.perf_counter()
     built = _report(step, predicted)
-    return replace(built, seconds=predicted["work_seconds"] + time.perf_counter() - started)
+    return replace(
+        built,
+        seconds=predicted["work_seconds"] + time.perf_counter() - started,
+        before_commit=partial(_count, step),
+    )
+
+
+def _count(step: Step) -> None:
+    """Note that the test split was looked at."""
+    from ft_assets.data.ledger.golden import count_read
+
+    versions = {name: step.inputs[name].data_version for name in ("test_split", "checkpoint")}
+    count_read(step.stage.task.name, step.build_key, **versions, at=datetime.now(UTC))
 
 
 def _predict(step: Step) -> dict[str, Any]:
@@ -174,6 +188,7 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
         "conclusion": dg.MetadataValue.md(report["conclusion"]),
         "metrics": metadata.rows_table(_metrics(report)),
         "baselines": metadata.rows_table(_comparisons(report)),
+        **split_ledger.looked_at(artifact.task),
         **_confusion(report.get("confusion_matrix")),
         # The numbers that the UI plots over time; their intervals stand in the tables.
         **{name: metadata.rounded(artifact.summary[name]) for name in artifact.summary if _is_plotted(name)},

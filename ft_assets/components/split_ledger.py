@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ft_assets.data.ledger.entries import Entries
 
-__all__ = ["LOCKED_ROWS", "Known", "known", "lock", "locked_rows", "sources", "watch"]
+__all__ = ["LOCKED_ROWS", "Known", "known", "lock", "locked_rows", "looked_at", "sources", "watch"]
 
 IDENTITY = "source:ledger"
 LOCK = "source:lock"
@@ -148,6 +148,22 @@ def _earlier(step: Step, ledger: Ledger) -> "pl.DataFrame":
             )
         return earlier_rows({}, ledger.id, with_groups=False)
     return earlier_rows(tables, ledger.id, with_groups=made_with["id"] == "none")
+
+
+def looked_at(task: str) -> dict[str, Any]:
+    """How often the test split was evaluated on, and whether it is locked, as metadata."""
+    from ft_assets.data.ledger import golden
+
+    try:
+        ledger = Ledger.open(ledger_dir(task), verify=False)
+        shown: dict[str, Any] = {"test_set_evaluations": golden.reads(task)}
+        if ledger is not None and ledger.locked is not None:
+            since = ledger.locked.record["at"]
+            shown["test_set_locked"] = f"{ledger.locked.record['rows']:,} rows, since {since}"
+            shown["test_set_evaluations_since_lock"] = golden.reads(task, since)
+    except UserError as error:  # what was made is still good
+        return {"test_set_evaluations": f"cannot be told: {error.what}"}
+    return shown
 
 
 def locked_rows(known: Known, task: str, splits: "Mapping[str, pa.Table]") -> CheckOutcome:

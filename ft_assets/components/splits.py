@@ -106,5 +106,6 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
         **metadata.counts(artifact),
         **metadata.labels(artifact),
         **metadata.answers(artifact),
+        **(split_ledger.looked_at(artifact.task) if artifact.asset == "test_split" else {}),
         "sample": metadata.sample(artifact),
     }

@@ -17,6 +17,7 @@ from ft_assets.data.masking import mask
 from ft_assets.errors import UserError
 from ft_assets.lineage.graph import Build, builds, downstream
 from ft_assets.lineage.tables import read, rows_of
+from ft_assets.paths import ledger_dir
 
 __all__ = ["Event", "Explanation", "explain"]
 
@@ -285,10 +286,10 @@ class _Life:
         ]
 
     def _assigned(self, split: Build, example_id: str) -> None:
+        self._refused(split, example_id)
         for row in rows_of(split, "examples", example_id) or []:
-            self._note(
-                split, example_id, "assigned", label=row["label"], cluster=_cluster(str(row["cluster"]))
-            )
+            facts = {"label": row["label"], "cluster": _cluster(str(row["cluster"]))}
+            self._note(split, example_id, "assigned", **facts, **_recorded(split.task, example_id))
             fates = {"train_split": "trained on", "validation_split": "chosen by"}
             for build in self._versions:
                 reads = any(
@@ -343,6 +344,19 @@ def _cleaned_again(table: Any, config: Mapping[str, Any], text: str) -> list[str
     if made.examples["text"].to_pylist() != [text]:
         return None
     return [name for name, rows in made.summary["repaired"].items() if rows]
+
+
+def _recorded(task: str, example_id: str) -> dict[str, Any]:
+    """When and why the ledger has recorded the row's split; why that cannot be told, where it is damaged."""
+    from ft_assets.data.ledger.chain import Ledger
+    from ft_assets.data.ledger.entries import find
+
+    try:
+        ledger = Ledger.open(ledger_dir(task))
+        found = find(ledger, example_id) if ledger is not None else []
+    except UserError as error:
+        return {"not_told": error.what}
+    return {"recorded": found[0]["at"], "recorded_as": found[0]["rule"]} if found else {}
 
 
 def _cluster(key: str) -> str:

@@ -1,0 +1,344 @@
+"""The split ledger in the graph of a task: no row moves, and nothing is recorded that was not published."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ft_assets.artifacts import ArtifactStore
+from ft_assets.components import stage
+from ft_assets.components.stage import Task
+from ft_assets.data.ledger import golden
+from ft_assets.data.ledger.archive import export, put_aside, reset, restore
+from ft_assets.data.ledger.chain import Ledger
+from ft_assets.data.ledger.entries import find, read
+from ft_assets.paths import data_dir, ledger_dir, store_root
+from ft_assets_tests.flow import Flow
+from ft_assets_tests.runs import current, description, failed_checks
+from ft_assets_tests.tickets import materialize, task, ticket, tickets, write_csv
+
+SPLITS = ("train_split", "validation_split", "test_split")
+DATA = ("raw_examples", "cleaned_examples", "labeled_examples", *SPLITS)
+
+
+@pytest.fixture
+def made(project_data: Path, tmp_path: Path) -> Task:
+    """The tickets task, each ticket by a customer of its own; its model is never trained here."""
+    write_tickets(alone(120))
+    return task(tmp_path, columns={"text": "body", "label": "category", "group": "customer"})
+
+
+def alone(rows: int, first: int = 0) -> list[dict[str, str]]:
+    return [
+        row | {"customer": f"customer {first + n}"} for n, row in enumerate(tickets(first + rows)[first:])
+    ]
+
+
+def write_tickets(rows: list[dict[str, str]], name: str = "tickets") -> None:
+    path = data_dir() / "incoming" / "tickets" / f"{name}.csv"
+    write_csv(path, rows)
+    os.utime(path, (0, path.stat().st_mtime - 60))  # it has been whole for long
+
+
+def rows_by_split(instance: dg.DagsterInstance) -> dict[str, str]:
+    """example_id → the split that it is in."""
+    store, now = ArtifactStore(store_root()), current(instance)
+    return {
+        each: split
+        for split in SPLITS
+        for each in store.open("tickets", split, now[split]).table()["example_id"].to_pylist()
+    }
+
+
+def texts_in(instance: dg.DagsterInstance, split: str) -> list[str]:
+    return (
+        ArtifactStore(store_root())
+        .open("tickets", split, current(instance)[split])
+        .table()["text"]
+        .to_pylist()
+    )
+
+
+def ledger() -> Ledger:
+    found = Ledger.open(ledger_dir("tickets"))
+    assert found is not None
+    return found
+
+
+def reused(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    made = (event.event_specific_data.materialization for event in result.get_asset_materialization_events())
+    return {event.asset_key.path[-1]: event.metadata["reused"].value for event in made}
+
+
+# --- data that arrives ------------------------------------------------------------------------------------------
+
+
+def test_a_file_more_moves_no_row(instance: dg.DagsterInstance, made: Task) -> None:
+    materialize(instance, made, *DATA)
+    before = rows_by_split(instance)
+    assert len(before) == 120
+    write_tickets(alone(60, first=120), "more")
+    materialize(instance, made, *DATA)
+    after = rows_by_split(instance)
+    assert len(after) == 180 and {each: after[each] for each in before} == before
+    assert [segment.record["rules"] for segment in ledger().segments] == [
+        {"stratified": 240},  # 120 rows and as many groups
+        {"stratified": 120},
+    ]
+
+
+def test_a_row_that_joins_a_test_cluster_goes_to_test(instance: dg.DagsterInstance, made: Task) -> None:
+    materialize(instance, made, *DATA)
+    text = texts_in(instance, "test_split")[0]
+    customer = next(row["customer"] for row in alone(120) if row["body"] == text)
+    write_tickets([ticket("billing", 900) | {"customer": customer}], "more")
+    materialize(instance, made, *DATA)
+    assert ticket("billing", 900)["body"] in texts_in(instance, "test_split")
+
+
+def test_shares_are_met_and_every_label_has_its_own(instance: dg.DagsterInstance, made: Task) -> None:
+    result = materialize(instance, made, *DATA)
+    assert {split: len(texts_in(instance, split)) for split in SPLITS} == {
+        "train_split": 84, "validation_split": 18, "test_split": 18
+    }  # fmt: skip
+    assert "test_split: label_balance" not in failed_checks(result)
+
+
+def test_other_cleaning_moves_no_row(instance: dg.DagsterInstance, made: Task, tmp_path: Path) -> None:
+    """Texts change, and with them what they are known by; the rows are known by their ids, too."""
+    rows = [row | {"body": f"<b>{row['body']}</b>"} for row in alone(60)]
+    write_tickets(rows)
+    materialize(instance, made, *DATA)
+    before = rows_by_split(instance)
+    other = task(tmp_path, cleaning={"strip_html": False})
+    materialize(instance, other, *DATA)
+    assert "<b>" in texts_in(instance, "test_split")[0]
+    assert rows_by_split(instance) == before
+
+
+def test_other_shares_are_for_new_clusters_alone(
+    instance: dg.DagsterInstance, made: Task, tmp_path: Path
+) -> None:
+    materialize(instance, made, *DATA)
+    before = rows_by_split(instance)
+    other = task(tmp_path, splits={"test": 0.3, "salt": "another one"})
+    result = materialize(instance, other, *DATA)
+    assert rows_by_split(instance) == before
+    told = [event.user_message for event in instance.all_logs(result.run_id)]
+    assert any("`splits.salt` is another one than rows were drawn with before" in text for text in told)
+    write_tickets(alone(60, first=120), "more")
+    materialize(instance, other, *DATA)
+    after = rows_by_split(instance)
+    assert {each: after[each] for each in before} == before
+    # 54 of 180 are wanted, 18 were there.
+    assert list(after.values()).count("test_split") == 54
+
+
+# --- what is recorded, and when ---------------------------------------------------------------------------------
+
+
+def test_what_grows_makes_nothing_due_and_nothing_is_built_twice(
+    instance: dg.DagsterInstance, made: Task
+) -> None:
+    flow = Flow(instance, made)
+    runs = flow.settle()
+    assert set(SPLITS) <= set(runs[0])
+    assert flow.settle() == []
+    assert all(reused(materialize(instance, made, *DATA)).values())
+    assert len(ledger().segments) == 1
+
+
+def test_a_refused_draft_records_nothing(instance: dg.DagsterInstance, made: Task, tmp_path: Path) -> None:
+    # One label alone: `at_least_two_classes` is critical for train.
+    write_tickets([row for row in alone(120) if row["category"] == "billing"])
+    result = materialize(instance, made, *DATA, raise_on_error=False)
+    assert "at least two labels occur" in description(result)
+    assert ledger().segments == ()
+    write_tickets(alone(120))
+    assert materialize(instance, made, *DATA).success
+    assert len(ledger().segments) == 1
+
+
+class Killed(BaseException):
+    """Ends a run as SIGKILL does: nothing of its own is done after it."""
+
+
+MOMENTS: dict[str, Callable[[pytest.MonkeyPatch, Callable[..., Any]], None]] = {
+    "before the ledger is written": lambda patch, kill: patch.setattr(Ledger, "add", kill),
+    "after it was written": lambda patch, kill: patch.setattr(stage, "_commit", kill),
+    "after one split was published": lambda patch, kill: patch.setattr(
+        ArtifactStore, "commit", second_call(ArtifactStore.commit, kill)
+    ),
+}
+
+
+def second_call(function: Callable[..., Any], instead: Callable[..., Any]) -> Callable[..., Any]:
+    calls: list[int] = []
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        return function(*args, **kwargs) if len(calls) == 1 else instead()
+
+    return call
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_that_is_killed_and_the_next_one_give_what_one_run_gives(
+    instance: dg.DagsterInstance, made: Task, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    materialize(instance, made, *DATA)
+    write_tickets(alone(60, first=120), "more")
+    materialize(instance, made, *DATA[:3])
+    aside = data_dir().with_name("aside")
+    shutil.copytree(data_dir(), aside)
+
+    def kill(*args: Any, **kwargs: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        MOMENTS[moment](patch, kill)
+        with pytest.raises(Killed):
+            materialize(instance, made, *SPLITS)
+    materialize(instance, made, *SPLITS)
+    found, segments = current(instance), len(ledger().segments)
+    monkeypatch.setenv("FT_DATA_DIR", str(aside))
+    materialize(instance, made, *SPLITS)
+    assert found == current(instance) and segments == len(ledger().segments) == 2
+
+
+def test_a_damaged_ledger_stops_the_splits_and_names_the_way_out(
+    instance: dg.DagsterInstance, made: Task
+) -> None:
+    materialize(instance, made, *DATA)
+    before = current(instance)
+    (ledger_dir("tickets") / "000001.parquet").write_bytes(b"torn")
+    write_tickets(alone(60, first=120), "more")
+    result = materialize(instance, made, *DATA, raise_on_error=False)
+    told = description(result)
+    assert "000001.parquet is not what was written" in told and "ledger restore tickets FILE" in told
+    assert {split: current(instance)[split] for split in SPLITS} == {split: before[split] for split in SPLITS}
+
+
+# --- the ledger is lost, moved, begun anew ----------------------------------------------------------------------
+
+
+def test_the_ledger_outlives_the_store(instance: dg.DagsterInstance, made: Task) -> None:
+    materialize(instance, made, *DATA)
+    before = rows_by_split(instance)
+    shutil.rmtree(data_dir() / "store")
+    write_tickets(alone(60, first=120), "more")
+    materialize(instance, made, *DATA)
+    after = rows_by_split(instance)
+    assert {each: after[each] for each in before} == before
+
+
+def test_a_lost_ledger_is_taken_over_from_the_current_splits(
+    instance: dg.DagsterInstance, made: Task
+) -> None:
+    flow = Flow(instance, made)
+    flow.settle()
+    before = rows_by_split(instance)
+    shutil.rmtree(ledger_dir("tickets"))
+    write_tickets(alone(60, first=120), "more")
+    assert flow.settle()
+    after = rows_by_split(instance)
+    assert {each: after[each] for each in before} == before
+    assert ledger().segments[0].record["rules"]["imported"] == 120
+
+
+def test_what_an_older_copy_lacks_is_taken_over_from_the_current_splits(
+    instance: dg.DagsterInstance, made: Task, tmp_path: Path
+) -> None:
+    materialize(instance, made, *DATA)
+    export(ledger(), tmp_path / "ledger.tar")
+    write_tickets(alone(60, first=120), "more")
+    materialize(instance, made, *DATA)
+    before = rows_by_split(instance)
+    put_aside("tickets")
+    restore("tickets", tmp_path / "ledger.tar")
+    write_tickets(alone(10, first=180), "still more")
+    materialize(instance, made, *DATA)
+    after = rows_by_split(instance)
+    assert {each: after[each] for each in before} == before
+
+
+def test_a_reset_draws_all_anew_and_makes_the_splits_due(
+    instance: dg.DagsterInstance, made: Task, tmp_path: Path
+) -> None:
+    Flow(instance, made).settle()
+    before = rows_by_split(instance)
+    reset("tickets")
+    other = task(tmp_path, splits={"salt": "another one"})
+    runs = Flow(instance, other).settle()
+    assert set(runs[0]) >= set(SPLITS)
+    after = rows_by_split(instance)
+    assert after.keys() == before.keys() and after != before
+    assert {name: rows for name, rows in ledger().segments[0].record["rules"].items()} == {"stratified": 240}
+
+
+def test_a_restored_ledger_makes_the_splits_due(
+    instance: dg.DagsterInstance, made: Task, tmp_path: Path
+) -> None:
+    flow = Flow(instance, made)
+    flow.settle()
+    before = rows_by_split(instance)
+    export(ledger(), tmp_path / "ledger.tar")
+    reset("tickets")
+    flow.use(task(tmp_path, splits={"salt": "another one"}))
+    flow.settle()
+    restore("tickets", tmp_path / "ledger.tar", replace=True)
+    assert set(flow.settle()[0]) >= set(SPLITS)
+    assert rows_by_split(instance) == before
+
+
+# --- a locked test set ------------------------------------------------------------------------------------------
+
+
+def lock_test(instance: dg.DagsterInstance) -> None:
+    version = current(instance)["test_split"]
+    test = ArtifactStore(store_root()).open("tickets", "test_split", version).table()
+    golden.lock(ledger(), test, version, datetime.now(UTC))
+
+
+def test_a_locked_test_set_stays_as_it_is_when_rows_come_in(instance: dg.DagsterInstance, made: Task) -> None:
+    flow = Flow(instance, made)
+    flow.settle()
+    before = current(instance)
+    lock_test(instance)
+    assert flow.settle() != []  # the lock is looked at
+    assert current(instance) == before
+    write_tickets(alone(60, first=120), "more")
+    flow.settle()
+    assert current(instance)["test_split"] == before["test_split"]
+    assert current(instance)["train_split"] != before["train_split"]
+
+
+def test_a_locked_row_that_changes_or_goes_is_not_published(instance: dg.DagsterInstance, made: Task) -> None:
+    materialize(instance, made, *DATA)
+    lock_test(instance)
+    materialize(instance, made, *DATA)
+    before = current(instance)
+    changed, gone = texts_in(instance, "test_split")[:2]
+    rows = [row for row in alone(120) if row["body"] != gone]
+    for row in rows:
+        if row["body"] == changed:
+            row["category"] = "billing" if row["category"] != "billing" else "technical"
+    write_tickets(rows)
+    result = materialize(instance, made, *DATA, raise_on_error=False)
+    assert "1 missing, 1 changed, of 18 locked rows" in description(result)
+    assert {split: current(instance)[split] for split in SPLITS} == {split: before[split] for split in SPLITS}
+
+
+def test_what_is_recorded_of_a_row_is_found_by_its_id(instance: dg.DagsterInstance, made: Task) -> None:
+    materialize(instance, made, *DATA)
+    for example_id, split in list(rows_by_split(instance).items())[:5]:
+        (found,) = find(ledger(), example_id)
+        assert f"{found['split']}_split" == split
+    assert read(ledger()).rows.height == 120
