@@ -8,10 +8,13 @@ from typing import Any
 
 import dagster as dg
 
+from ft_assets.artifacts import ArtifactStore
+from ft_assets.paths import store_root
 from ft_assets_tests.tickets import ASSETS
 
 __all__ = [
     "current",
+    "customer_in",
     "description",
     "eventually",
     "failed_checks",
@@ -57,6 +60,13 @@ def current(instance: dg.DagsterInstance) -> dict[str, str]:
         if event is not None and event.asset_materialization is not None:
             found[asset] = (event.asset_materialization.tags or {})["dagster/data_version"]
     return found
+
+
+def customer_in(instance: dg.DagsterInstance, split: str) -> str:
+    """A customer whose tickets are in the split: what they write later goes there, too."""
+    store = ArtifactStore(store_root())
+    rows = store.open("tickets", f"{split}_split", current(instance)[f"{split}_split"]).table()
+    return min(rows["cluster"].to_pylist()).removeprefix("g:")
 
 
 def published(store: Path) -> dict[str, str]:

@@ -65,9 +65,7 @@ def _build(step: Step, split: str) -> Built:
         known, made = step.shared["known"], step.shared["splits"] = _assigned(step)
         step.shared["record"] = known.record(step, made.entries)
     known, made = step.shared["known"], step.shared["splits"]
-    tables = made.tables[split]
-    tables = replace(tables, summary=tables.summary | {"ledger": known.after(made.entries)})
-    built = write_and_audit(step, tables, splits=made.tables | {split: tables})
+    built = write_and_audit(step, made.tables[split], splits=made.tables)
     if split == "test":
         rows = {name: each.examples for name, each in made.tables.items()}
         outcome = split_ledger.locked_rows(known, step.stage.task.name, rows)
@@ -98,7 +96,9 @@ def _assigned(step: Step) -> "tuple[split_ledger.Known, Splits]":
             "`splits.salt` is another one than rows were drawn with before: it is for new clusters alone. To draw all "
             f"rows anew, run `python -m ft_assets ledger reset {step.stage.task.name}`"
         )
-    return known, made
+    names_ledger = {"ledger": known.after(made.entries)}
+    tables = {name: replace(each, summary=each.summary | names_ledger) for name, each in made.tables.items()}
+    return known, replace(made, tables=tables)
 
 
 def _describe(artifact: Artifact) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Rule:
 
 
 _RAW, _CLEANED, _LABELED = ("raw_examples",), ("cleaned_examples",), ("labeled_examples",)
+_SPLITS = ("train_split", "validation_split", "test_split")
 
 RULES: Mapping[str, Rule] = {
     rule.name: rule
@@ -153,6 +154,33 @@ RULES: Mapping[str, Rule] = {
             _LABELED,
             "the same text stands there with different labels",
             "decide which one is right, and correct the others",
+        ),
+        Rule(
+            "bridges_splits",
+            ("test_split",),  # where new rows that are in no split are counted
+            "the row is new, and belongs together with rows that are in several splits",
+            "nothing: it would carry what is in test into training. Leave the row out, or correct its group",
+            "columns.group",
+        ),
+        Rule(
+            "text_across_splits",
+            _SPLITS,
+            "the row was recorded in one split, and its text in another one",
+            "look at what has changed in the cleaning; `ledger reset` draws all anew",
+            "cleaning",
+        ),
+        Rule(
+            "group_across_splits",
+            _SPLITS,
+            "the row was recorded in one split, and its group in another one",
+            "correct its group; where the column is new, `ledger reset` draws all anew",
+            "columns.group",
+        ),
+        Rule(
+            "near_duplicate_across_splits",
+            _SPLITS,
+            "the row was recorded in one split, and a near duplicate of it in test or validation",
+            "nothing: it is left out where it would leak",
         ),
     )
 }

@@ -8,9 +8,9 @@ import pytest
 
 from ft_assets.components.stage import Task
 from ft_assets.compute.local import LocalLauncher
-from ft_assets.data.splits import split_of
 from ft_assets.paths import data_dir
 from ft_assets.worker.work_order import Kind
+from ft_assets_tests.runs import customer_in
 from ft_assets_tests.tickets import ASSETS, LABELS, definitions, materialize, task, ticket, tickets, write_csv
 
 
@@ -28,12 +28,6 @@ def by_asset(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetMaterializa
         event.event_specific_data.materialization for event in result.get_asset_materialization_events()
     )
     return {event.asset_key.path[-1]: event for event in events}
-
-
-def customer_in(split: str, made: Task) -> str:
-    """A new customer whose tickets land in the split."""
-    names = (f"customer {number}" for number in range(1000, 2000))
-    return next(name for name in names if split_of(f"g:{name}", made.config.splits) == split)
 
 
 def report_file(instance: dg.DagsterInstance) -> Path:
@@ -179,7 +173,7 @@ def test_a_row_that_lands_in_test_does_not_train_again(
 ) -> None:
     made = task(tiny_bert_dir)
     before = versions(trained)
-    row = ticket("billing", 9_999) | {"customer": customer_in("test", made)}
+    row = ticket("billing", 9_999) | {"customer": customer_in(trained, "test")}
     write_csv(data_dir() / "incoming" / "tickets" / "tickets.csv", [*tickets(), row])
     materialize(trained, made)
     after = versions(trained)
@@ -237,7 +231,7 @@ def test_a_refused_split_keeps_all_three_splits(
     materialize(instance, made, *ASSETS[:6])
     before = versions(instance)
     # The only row of a fourth label is in test: train lacks a class, and that blocks all three.
-    rare = ticket("billing", 77_777) | {"category": "praise", "customer": customer_in("test", made)}
+    rare = ticket("billing", 77_777) | {"category": "praise", "customer": customer_in(instance, "test")}
     write_csv(incoming, [*tickets(), rare])
     changed = task(tiny_bert_dir, labels=[*LABELS, "praise"])
     result = materialize(instance, changed, *ASSETS[:6], raise_on_error=False)

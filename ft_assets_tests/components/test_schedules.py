@@ -16,10 +16,10 @@ from ft_assets.components.jobs import jobs_of
 from ft_assets.components.schedules import build_schedule
 from ft_assets.components.stage import Task
 from ft_assets.components.tags import TRAINED_TAG
-from ft_assets.data.splits import split_of
 from ft_assets.errors import UserError
 from ft_assets.paths import data_dir
 from ft_assets_tests.flow import Flow, stages_of
+from ft_assets_tests.runs import customer_in
 from ft_assets_tests.tickets import definitions, task, ticket, tickets, write_csv
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -61,10 +61,9 @@ def because(request: dg.RunRequest | str) -> str:
     return request.tags["ft_assets/because"]
 
 
-def add_training_rows(made: Task, rows: int) -> None:
+def add_training_rows(instance: dg.DagsterInstance, rows: int) -> None:
     """New tickets of a customer whose rows are trained on; the file looks as if it had been whole for long."""
-    names = (f"customer {number}" for number in range(1000, 2000))
-    customer = next(name for name in names if split_of(f"g:{name}", made.config.splits) == "train")
+    customer = customer_in(instance, "train")
     new = [ticket("billing", 9_000 + number) | {"customer": customer} for number in range(rows)]
     file = data_dir() / "incoming" / "tickets" / "tickets.csv"
     write_csv(file, [*tickets(), *new])
@@ -104,7 +103,7 @@ def test_another_setting_is_trained_at_the_next_time_and_not_before(
 
 def test_the_rows_that_came_in_since_are_counted(trained: dg.DagsterInstance, tiny_bert_dir: Path) -> None:
     made = scheduled(tiny_bert_dir)
-    add_training_rows(made, 7)
+    add_training_rows(trained, 7)
     Flow(trained, made).settle()  # the data follows at once
     request = tick(trained, made)
     assert assets(request) == ["checkpoint", "baselines", "evaluation_report"]
@@ -123,7 +122,7 @@ def test_data_that_is_still_due_goes_into_the_same_run(
     trained: dg.DagsterInstance, tiny_bert_dir: Path
 ) -> None:
     made = scheduled(tiny_bert_dir)
-    add_training_rows(made, 7)
+    add_training_rows(trained, 7)
     request = tick(trained, made)
     assert {"raw_examples", "train_split", "checkpoint", "evaluation_report"} <= set(assets(request))
     assert "base_model" not in assets(request)
@@ -152,14 +151,14 @@ def test_too_few_new_rows_wait_and_new_data_is_counted_first(
     trained: dg.DagsterInstance, tiny_bert_dir: Path
 ) -> None:
     made = scheduled(tiny_bert_dir, min_new_rows=10)
-    add_training_rows(made, 7)
+    add_training_rows(trained, 7)
     told = str(tick(trained, made))
     assert told.startswith("raw_examples comes first") and "policy.min_new_rows" in told
     Flow(trained, made).settle()
     told = str(tick(trained, made))
     assert "checkpoint waits: 7 new training rows since the last training, of 10 to wait for" in told
     # Another setting does not wait for rows, whatever the data does.
-    add_training_rows(made, 8)
+    add_training_rows(trained, 8)
     assert "checkpoint" in assets(tick(trained, scheduled(tiny_bert_dir, OTHER_RATE, min_new_rows=10)))
 
 

@@ -6,11 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from ft_assets.data import splits
 from ft_assets.data.cleaning import clean
-from ft_assets.data.config import CleaningConfig, ColumnsConfig, LabelsConfig, SourceConfig
+from ft_assets.data.config import CleaningConfig, ColumnsConfig, LabelsConfig, SourceConfig, SplitsConfig
 from ft_assets.data.examples import RAW_SCHEMA, StageTables
 from ft_assets.data.labels import label
+from ft_assets.data.ledger.entries import Entries
 from ft_assets.data.readers import raw_examples
+from ft_assets.data.splits import SplitName
 from ft_assets.paths import PROJECT
 from ft_assets.sources import ResolvedFile
 
@@ -80,6 +83,11 @@ def raw_table(
 def labelled(*examples: Any, labels: LabelsConfig, cleaning: CleaningConfig | None = None) -> StageTables:
     """Raw rows taken through cleaning and labelling."""
     return label(clean(raw_table(*examples), cleaning or CleaningConfig()).examples, labels)
+
+
+def split(table: pa.Table, config: SplitsConfig, **more: Any) -> dict[SplitName, StageTables]:
+    """The splits of labelled rows by an empty ledger."""
+    return splits.split(table, config, entries=Entries.none(), ledger_id="ab" * 16, **more).tables
 
 
 def answers() -> dict[str, Any]:

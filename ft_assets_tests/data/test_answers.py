@@ -2,8 +2,8 @@ from ft_assets.data.answers import answer
 from ft_assets.data.cleaning import clean
 from ft_assets.data.config import CleaningConfig, SplitsConfig
 from ft_assets.data.examples import LABELED_SCHEMA
-from ft_assets.data.splits import SPLITS, split
-from ft_assets_tests.data.helpers import conversation_table, rows, turns
+from ft_assets.data.splits import SPLITS
+from ft_assets_tests.data.helpers import conversation_table, rows, split, turns
 
 
 def answered(*examples):

@@ -19,8 +19,8 @@ from ft_assets.data.examples import (
     counts,
 )
 from ft_assets.data.labels import label
-from ft_assets.data.splits import SPLITS, split
-from ft_assets_tests.data.helpers import answers, conversation_table, planted_tickets, raw_table
+from ft_assets.data.splits import SPLITS
+from ft_assets_tests.data.helpers import answers, conversation_table, planted_tickets, raw_table, split
 
 LABELS = ["x", "y"]
 

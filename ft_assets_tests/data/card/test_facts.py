@@ -10,8 +10,7 @@ from ft_assets.data.cleaning import clean
 from ft_assets.data.config import CleaningConfig, LabelsConfig, SplitsConfig
 from ft_assets.data.contracts import expectations, run
 from ft_assets.data.labels import label
-from ft_assets.data.splits import split
-from ft_assets_tests.data.helpers import answers, planted_tickets
+from ft_assets_tests.data.helpers import answers, planted_tickets, split
 
 ABOUT = {
     **{"task": "tickets", "task_type": "text-classification", "title": "tickets", "description": ""},
