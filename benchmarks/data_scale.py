@@ -97,14 +97,20 @@ def _watched(process: subprocess.Popen[bytes]) -> float:
 
 
 def _write(path: Path, rows: int, seed: int) -> int:
-    """A Parquet file of mixed rows, a tenth of them seen before: as many different texts as are drawn, told apart by a
-    number where they come again. Gives the bytes of text."""
+    """A Parquet file of mixed rows, a tenth of them seen before: as many different texts as are drawn. Where they come
+    again, every few words are told apart, or all copies would be near duplicates. Gives the bytes of text."""
     draw, size = random.Random(seed), 0
     texts = list(mixed_texts(draw, min(rows, DIFFERENT)))
     schema = pa.schema([("text", pa.string()), ("label", pa.string()), ("author", pa.string())])
     with pq.ParquetWriter(path, schema, compression="zstd") as file:
         for start in range(0, rows, DIFFERENT):
-            part = [f"{text} {start}" if text.strip() else text for text in texts[: rows - start]]
+            mark = "".join(chr(97 + int(digit)) for digit in f"{start // DIFFERENT:03d}")
+            part = [
+                f"{text} {mark}".replace(" of my ", f" of {mark} my ").replace(" shop ", f" {mark} shop ")
+                if text.strip()
+                else text
+                for text in texts[: rows - start]
+            ]
             size += sum(map(len, part))
             labels = [f"label {len(text.split()[0]) % 3}" if text.split() else "label 0" for text in part]
             authors = [f"author {(start + place) // 7}" for place in range(len(part))]

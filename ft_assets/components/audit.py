@@ -17,6 +17,8 @@ AUDIT_CODE = (
     "ft_assets.data.contract_runner",
     "ft_assets.data.personal",
     "ft_assets.data.texts",
+    "ft_assets.data.duplicates",
+    "ft_assets.data.near_duplicates",
 )
 
 
@@ -35,13 +37,15 @@ def write_and_audit(
     """Write what a stage has made to staging, and run the stage's contract on it.
 
     Args:
-        step: Its staging receives `examples`, `quarantine` and `merged`.
+        step: Its staging receives `examples`, `quarantine`, `merged`, and `near_duplicates` where they were looked for.
         tables: What was made.
         splits: For a split, all three by name, to look for overlap.
     """
     from ft_assets.versions import tables_version
 
     made = {"examples": tables.examples, "quarantine": tables.quarantine, "merged": tables.merged}
+    if tables.near_duplicates is not None:
+        made["near_duplicates"] = tables.near_duplicates
     for name, table in made.items():
         step.staging.write_table(name, table)
     found = run(contract(step.stage.task, step.stage.asset), tables, splits)

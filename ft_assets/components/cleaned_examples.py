@@ -32,7 +32,8 @@ def stages(task: Task) -> list[Stage]:
             ),
             config={
                 "conversations": generates(task.config.task_type),
-                "cleaning": task.config.cleaning.model_dump(mode="json"),
+                # What becomes of near duplicates is decided once rows have their labels.
+                "cleaning": task.config.cleaning.model_dump(mode="json", exclude={"near_duplicates"}),
                 "contracts": task.config.contracts.model_dump(mode="json"),
             },
             inputs=("raw_examples",),

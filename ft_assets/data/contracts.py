@@ -196,6 +196,7 @@ class _Maker:
                 self._not_null("text", "every example has a prompt"),
                 self._answered(),
                 self._not_null("cluster", "every example has a cluster"),
+                *self._near(),
             ]
         return [
             *self._common("compare `labels:` in the task with the unknown values in the stage's summary"),
@@ -204,8 +205,64 @@ class _Maker:
             self._present(self.labels, "warning"),
             self._not_null("cluster", "every example has a cluster"),
             self._flag("texts_unique", "first_of_text", "no text stands twice, whatever its label and group"),
+            *self._near(),
             self._quarantined("the reason of each, and the stage's unknown values"),
         ]
+
+    def _near(self) -> list[Expectation]:
+        if self.cleaning.near_duplicates.action == "ignore":
+            return []
+        limit = self.contracts.max_cluster
+        small = self._rule(
+            "near_duplicate_clusters_small",
+            f"no cluster that near duplicates have made holds more than {limit:.0%} of the rows",
+            "warning",
+            "it lands in one split as a whole: look at the largest ones in the summary. Where a form is filled in "
+            "again and again, raise `cleaning: {near_duplicates: {threshold: …}}`, or merge or ignore them there",
+            "ExpectColumnValuesToBeBetween",
+            frame="counts",
+            column="largest_near_cluster",
+            min_value=0,
+            max_value=limit,
+        )
+        if self.labels is None:
+            return [small]
+        agree = self._rule(
+            "near_duplicate_labels_agree",
+            "texts that are nearly the same (similarity 0.9 and more) have the same label",
+            "warning",
+            "one of two labels is likely to be wrong: look at the rows",
+            "ExpectColumnValuesToBeInSet",
+            column="near_agree",
+            value_set=[True],
+        )
+        return [small, agree]
+
+    def _leaks(self) -> list[Expectation]:
+        near, limit = self.cleaning.near_duplicates, self.contracts.max_shared_passages
+        found = []
+        if near.action != "ignore":
+            description = (
+                f"no text has a near duplicate (similarity {near.threshold:g} and more) in another split"
+            )
+            flag = self._flag("no_shared_near_duplicates", "near_only_here", description)
+            found.append(replace(flag, cleaning=self.cleaning))
+        if self.stage != "train_split":
+            found.append(
+                self._rule(
+                    "few_shared_passages",
+                    f"at most {limit:.0%} of the texts have 13 words in a row that also stand in train",
+                    "warning",
+                    "what a model has read it may know by heart: look at the rows; what repeats itself by nature (a "
+                    "licence, a signature, a form) tells nothing",
+                    "ExpectColumnValuesToBeBetween",
+                    frame="counts",
+                    column="sharing_a_passage",
+                    min_value=0,
+                    max_value=limit,
+                )
+            )
+        return found
 
     def split(self) -> list[Expectation]:
         severity: Severity = "critical" if self.stage == "train_split" else "warning"
@@ -217,12 +274,16 @@ class _Maker:
                 self._balanced(),
             ]
         return [
-            *self._common("add data; new clusters go where the shares in `splits:` are not met yet"),
+            *self._common(
+                "add data; new clusters go where the shares in `splits:` are not met yet; where near duplicates have "
+                "made one cluster of most rows (see labeled_examples), set `cleaning: {near_duplicates: …}`"
+            ),
             self._not_null("text", "every example has a text"),
             *classes,
             self._flag("no_shared_ids", "id_only_here", "no example is in two splits"),
             self._flag("no_shared_clusters", "cluster_only_here", "no cluster is in two splits"),
             self._flag("no_shared_texts", "text_only_here", "no text (normalised) is in two splits"),
+            *self._leaks(),
             self._rule(
                 "all_rows_assigned",
                 "each labelled example is in one of the three splits, or quarantined",

@@ -21,6 +21,7 @@ __all__ = [
     "CLEANED_SCHEMA",
     "LABELED_SCHEMA",
     "MERGED_SCHEMA",
+    "PAIRS_SCHEMA",
     "QUARANTINE_SCHEMA",
     "RAW_SCHEMA",
     "SPLIT_SCHEMA",
@@ -63,6 +64,7 @@ QUARANTINE_SCHEMA = _schema(
     example_id=_TEXT, stage=_TEXT, rule=_TEXT, reason=_TEXT, text=_TEXT, file=_TEXT, row=pa.int64()
 )
 MERGED_SCHEMA = _schema(example_id=_TEXT, merged_into=_TEXT, rule=_TEXT)
+PAIRS_SCHEMA = _schema(example_id_a=_TEXT, example_id_b=_TEXT, similarity=pa.float64())
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +77,15 @@ class StageTables:
         merged: The rows merged into a kept row (`MERGED_SCHEMA`).
         summary: Plain JSON for people and checks: rows_in, kept, merged, quarantined, by_rule and more. Where rows
             were left out because they are to be erased, `erased` counts them.
+        near_duplicates: Pairs of rows, kept or merged, whose texts are near duplicates (`PAIRS_SCHEMA`); None: nobody
+            has looked for them.
     """
 
     examples: pa.Table
     quarantine: pa.Table = field(default_factory=QUARANTINE_SCHEMA.empty_table)
     merged: pa.Table = field(default_factory=MERGED_SCHEMA.empty_table)
     summary: dict[str, Any] = field(default_factory=dict)
+    near_duplicates: pa.Table | None = None
 
 
 def digests(source: str, records: Iterable[Sequence[bytes | None]]) -> list[bytes]:

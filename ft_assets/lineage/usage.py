@@ -398,7 +398,8 @@ def _by_file(raw: _Same, merging: tuple[_Same, ...], split: _Same) -> Mapping[tu
         if (table := read(each.build, "merged", ["example_id", "merged_into"])) is not None
     ]
     rows = rows.with_columns(pl.col("example_id").alias("lives_as"))
-    for _ in MERGING:  # what cleaning has merged, labelling may merge again
+    # What cleaning has merged, labelling may merge again: as equal, and then as a near duplicate.
+    for _ in range(len(MERGING) + 1):
         rows = _followed(rows, merged)
     held = rows.join(kept, left_on="lives_as", right_on="example_id", how="semi").unique("example_id")
     counted = held.group_by("source", "file").len()

@@ -1,5 +1,6 @@
 """What the tests of the data layer share: files read in a line, tables from rows, the planted data set."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ def conversation_table(*examples: dict[str, Any]) -> pa.Table:
     contexts = [json.dumps(row["context"]) if row.get("context") else None for row in examples]
     place = table.schema.get_field_index("context")
     return table.set_column(place, "context", pa.array(contexts, pa.string()))
+
+
+def unlike(number: int) -> str:
+    """A text of one word that is no near duplicate of another one's."""
+    return "".join(chr(97 + byte % 26) for byte in hashlib.sha256(b"%d" % number).digest()[:12])
 
 
 def rows(tables: StageTables, *names: str) -> list[tuple[Any, ...]]:

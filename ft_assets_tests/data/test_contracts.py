@@ -19,14 +19,22 @@ from ft_assets.data.examples import (
     counts,
 )
 from ft_assets.data.labels import label
+from ft_assets.data.near_duplicates import settled
 from ft_assets.data.splits import SPLITS
-from ft_assets_tests.data.helpers import answers, conversation_table, planted_tickets, raw_table, split
+from ft_assets_tests.data.helpers import (
+    answers,
+    conversation_table,
+    planted_tickets,
+    raw_table,
+    split,
+    unlike,
+)
 
 LABELS = ["x", "y"]
 
 
 def examples(count=60):
-    return [(f"text number {index}", LABELS[index % 2]) for index in range(count)]
+    return [(unlike(index), LABELS[index % 2]) for index in range(count)]
 
 
 def stages(rows, labels=LABELS, splits=None):
@@ -258,7 +266,78 @@ def test_a_text_that_differs_only_in_case_is_shared():
     train, test = made["train_split"], made["test_split"]
     texts = [train.examples["text"][0].as_py().upper(), *test.examples["text"].to_pylist()[1:]]
     made["test_split"] = replaced(test, text=texts)
-    assert {"no_shared_texts"} <= set(failures("train_split", made)) <= {"no_shared_texts", "label_balance"}
+    found = set(failures("train_split", made))
+    assert found - {"label_balance"} == {"no_shared_texts", "no_shared_near_duplicates"}
+
+
+RADIO = "the radio of my brother looks great and feels solid after two days"
+
+
+def with_text(made, stage, text):
+    """The stages with another text in the first row of a split; and that row's id."""
+    table = made[stage].examples
+    texts = [text, *table["text"].to_pylist()[1:]]
+    return made | {stage: replaced(made[stage], text=texts)}, table["example_id"][0].as_py()
+
+
+def test_near_duplicates_in_two_splits_are_critical_whatever_was_found_before():
+    made, in_train = with_text(stages(examples(60)), "train_split", RADIO)
+    made, in_test = with_text(made, "test_split", f"{RADIO}!")
+    for stage, row in (("train_split", in_train), ("test_split", in_test)):
+        outcome = failures(stage, made)["no_shared_near_duplicates"]
+        assert (outcome.severity, outcome.example_ids) == ("critical", [row])
+        assert RADIO not in str(outcome.as_dict())
+    assert "no_shared_near_duplicates" not in failures("validation_split", made)
+
+
+def test_near_duplicates_in_one_split_are_none_in_two():
+    made = stages(examples(60))
+    texts = [RADIO, f"{RADIO}!", *made["train_split"].examples["text"].to_pylist()[2:]]
+    made["train_split"] = replaced(made["train_split"], text=texts)
+    assert "no_shared_near_duplicates" not in failures("train_split", made)
+
+
+def test_the_threshold_of_near_duplicates_is_the_tasks():
+    made, _ = with_text(stages(examples(60)), "train_split", RADIO)
+    made, _ = with_text(made, "test_split", f"{RADIO} and nights")
+    assert "no_shared_near_duplicates" in failures("test_split", made)
+    strict = CleaningConfig(near_duplicates={"threshold": 0.95})
+    assert "no_shared_near_duplicates" not in failures("test_split", made, cleaning=strict)
+    off = CleaningConfig(near_duplicates={"action": "ignore"})
+    assert "no_shared_near_duplicates" not in failures("test_split", made, cleaning=off)
+
+
+@pytest.mark.parametrize("stage", ["validation_split", "test_split"])
+def test_passages_that_stand_in_train_are_a_warning_with_the_limit_in_the_task(stage):
+    before, after = (
+        " ".join(unlike(number) for number in numbers) for numbers in (range(100, 120), range(200, 220))
+    )
+    made, _ = with_text(stages(examples(60)), "train_split", f"{before} {RADIO}")
+    made, _ = with_text(made, stage, f"{RADIO} {after}")
+    outcome = failures(stage, made)["few_shared_passages"]
+    share = 1 / made[stage].examples.num_rows
+    assert (outcome.severity, outcome.advice.split(":")[0]) == ("warning", f"found {share:,g}")
+    assert "few_shared_passages" not in failures(
+        stage, made, contracts=ContractsConfig(max_shared_passages=0.5)
+    )
+
+
+def test_near_duplicates_with_other_labels_are_a_warning():
+    words = [unlike(number) for number in range(60)]
+    text = " ".join(words)
+    made = stages([(text, "x"), (f"{text}!", "y"), (" ".join(words[:50]), "x"), *examples(8)])
+    made["labeled_examples"] = settled(made["labeled_examples"], CleaningConfig().near_duplicates)
+    outcome = failures("labeled_examples", made)["near_duplicate_labels_agree"]
+    # The third one has the label of the first and is less than 0.9 like the second.
+    assert (outcome.severity, outcome.example_ids) == ("warning", ["e000", "e001"])
+
+
+def test_a_cluster_of_many_near_duplicates_is_a_warning_with_the_limit_in_the_task():
+    made = stages([*((f"{RADIO} {number}", "x") for number in range(4)), *examples(16)])
+    made["labeled_examples"] = settled(made["labeled_examples"], CleaningConfig().near_duplicates)
+    outcome = failures("labeled_examples", made)["near_duplicate_clusters_small"]
+    assert (outcome.severity, outcome.advice.split(":")[0]) == ("warning", "found 0.2")
+    assert failures("labeled_examples", made, contracts=ContractsConfig(max_cluster=0.25)) == {}
 
 
 def test_a_split_alone_cannot_be_judged():
@@ -317,21 +396,23 @@ def test_the_planted_data_set_passes_with_warnings_at_most():
     raw = planted_tickets()
     cleaned = clean(raw.examples, CleaningConfig())
     config = LabelsConfig(map=answers()["label_map"])
-    labelled = label(cleaned.examples, config)
+    # Its few authors write by one pattern: from 0.7 on, most of them would be one cluster.
+    cleaning = CleaningConfig(near_duplicates={"threshold": 0.9})
+    labelled = settled(label(cleaned.examples, config), cleaning.near_duplicates)
     parts = split(labelled.examples, SplitsConfig())
     made = {"raw_examples": raw, "cleaned_examples": cleaned, "labeled_examples": labelled}
     made |= {f"{name}_split": parts[name] for name in SPLITS}
     for stage in STAGES:
         critical = [
             outcome.name
-            for outcome in failures(stage, made, config.label_names()).values()
+            for outcome in failures(stage, made, config.label_names(), cleaning=cleaning).values()
             if outcome.severity == "critical"
         ]
         assert critical == []
 
 
 def conversations(count=60):
-    return [{"text": f"prompt {index}", "label": f"answer {index % 7}"} for index in range(count)]
+    return [{"text": unlike(index), "label": f"answer {index % 7}"} for index in range(count)]
 
 
 def written(rows):
@@ -359,7 +440,7 @@ def test_conversations_pass_and_nothing_is_said_about_classes(stage):
 
 
 def test_the_same_prompt_may_stand_with_several_answers():
-    made = written([*conversations(), {"text": "prompt 1", "label": "another"}])
+    made = written([*conversations(), {"text": unlike(1), "label": "another"}])
     for stage in STAGES:
         assert failures(stage, made, None) == {}
 
@@ -371,7 +452,7 @@ def test_rows_without_an_answer_beside_rows_with_one_are_a_warning():
 
 
 def test_plain_texts_alone_need_no_answer():
-    made = written([{"text": f"plain {index}"} for index in range(60)])
+    made = written([{"text": unlike(index)} for index in range(60)])
     for stage in STAGES:
         assert failures(stage, made, None) == {}
 

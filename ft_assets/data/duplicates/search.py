@@ -1,0 +1,284 @@
+"""All pairs of near duplicates among millions of texts: candidates by the bands of MinHash, verified on their shingles.
+
+The sets of shingles and the hashes of the bands lie in files; in memory are some 40 bytes a row, one band, and the
+pairs found. Bands are looked at one after the other: rows sorted by a band's hash, those with one hash are a bucket.
+
+- Of a bucket of at most `BUCKET` rows all pairs are compared.
+- In a larger one each row is compared with at most `LEADERS` others, so that a hundred thousand rows of boilerplate
+  cost a hundred thousand comparisons, not their square. A row that is near enough to a leader is joined with it; that
+  two rows of such a bucket which are near to each other and to no leader are found is not guaranteed.
+- Rows with equal sets are compared with the first of them, and only that one with others.
+
+No pair is returned whose similarity was not computed on the sets themselves. Rows are numbered by their ids, so the
+result does not depend on their order, nor on how they are cut into slices.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryFile
+
+import numpy as np
+import polars as pl
+
+from ft_assets.data.duplicates.minhash import FUNCTIONS, band_hashes, rows_of_band
+from ft_assets.data.duplicates.shingles import (
+    Kind,
+    by_characters,
+    by_words,
+    mixed,
+    runs,
+    shingles,
+    slices,
+)
+from ft_assets.paths import data_dir
+
+__all__ = ["BUCKET", "LEADERS", "PAIRS", "components", "near_duplicates"]
+
+BUCKET, LEADERS = 32, 16
+PAIRS = {"example_id_a": pl.String, "example_id_b": pl.String, "similarity": pl.Float64}
+# At most so many pairs and shingles are compared at once: 12 bits beside the 52 of a hash, and 32 MB.
+_PAIRS_AT_ONCE, _SHINGLES_AT_ONCE = 4_096, 1 << 22
+_LOW = np.uint64(32)
+
+
+def near_duplicates(
+    ids: pl.Series, texts: Iterable[pl.Series], threshold: float, directory: Path | None = None
+) -> pl.DataFrame:
+    """The pairs of texts at least so similar.
+
+    Args:
+        ids: `example_id` of all rows, each once.
+        texts: Their normalised texts, in slices of any size; read once.
+        threshold: Smallest Jaccard index, above 0 and at most 1.
+        directory: Where its files are made: about 700 bytes for a text of 400. They have no name, and go with the
+            process. None: the data directory, as for all that does not fit into memory.
+
+    Returns:
+        `PAIRS`, ordered by both ids; `example_id_a` is the smaller one. Empty texts have no partner.
+    """
+    order = ids.arg_sort().to_numpy().astype(np.int64)
+    place = directory or data_dir()
+    place.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as files:
+        words = _Sets("words", len(ids), rows_of_band(threshold), place, files)
+        characters = _Sets("characters", len(ids), rows_of_band(threshold), place, files)
+        spaced = np.zeros(len(ids), bool)
+        start = 0
+        for part in (part for given in texts for part in slices(given)):
+            has_words = by_words(part)
+            spaced[start : start + len(part)] = has_words.to_numpy()
+            words.add(start, part, has_words)
+            characters.add(start, part, by_characters(part, threshold))
+            start += len(part)
+        if start != len(ids):
+            raise ValueError(f"{len(ids)} ids and {start} texts")
+        words.arrange(order)
+        characters.arrange(order)
+        nobody = np.zeros(len(ids), bool)
+        found = [_search(words, threshold, nobody), _search(characters, threshold, spaced[order])]
+    return _named(found, ids.gather(order))
+
+
+def components(count: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The smallest number that each of the numbers below `count` is connected with, itself included."""
+    labels, number = _connected(count, a, b)
+    first = np.empty(number, np.int64)
+    first[labels[::-1]] = np.arange(count)[::-1]  # the last one written stays
+    return first[labels]
+
+
+def _connected(count: int, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, int]:
+    """The number of each one's component, and how many components there are."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
+    number, labels = connected_components(graph, directed=False)
+    return labels, number
+
+
+def _named(found: Sequence[_Found], ids: pl.Series) -> pl.DataFrame:
+    keys = np.concatenate([each.keys for each in found])
+    similarity = np.concatenate([each.similarity for each in found])
+    order = np.argsort(keys)
+    a, b = _split(keys[order])
+    return pl.DataFrame(
+        {"example_id_a": ids.gather(a), "example_id_b": ids.gather(b), "similarity": similarity[order]},
+        schema=PAIRS,
+    )
+
+
+class _Sets:
+    """The sets of shingles of one kind, and the hashes of their bands, in two files. Rows without a set have size 0.
+
+    Files are mapped; what was read of them is given back (`release`), or it would count as memory of the process.
+    """
+
+    def __init__(self, kind: Kind, count: int, rows_of: int, place: Path, files: ExitStack) -> None:
+        self.kind, self.rows_of = kind, rows_of
+        self.starts = np.zeros(count, np.int64)
+        self.sizes = np.zeros(count, np.int64)
+        self.prints = np.zeros(count, np.uint64)
+        self.count = 0
+        self.shingles = files.enter_context(TemporaryFile(dir=place))  # noqa: SIM115 - closed with the others
+        bands = files.enter_context(TemporaryFile(dir=place))  # noqa: SIM115
+        number = FUNCTIONS // rows_of
+        bands.truncate(max(number * count * 4, 1))  # sparse: it takes up what is written
+        self._map = mmap.mmap(bands.fileno(), 0)
+        self.number = number
+        self._bands = np.frombuffer(self._map, np.uint32, number * count).reshape(number, count)
+
+    def add(self, start: int, texts: pl.Series, chosen: pl.Series) -> None:
+        """Take in some of the texts, of which the first one is at this place of the input."""
+        if not chosen.any():
+            return
+        rows = start + np.flatnonzero(chosen.to_numpy())
+        found = shingles(texts.filter(chosen), self.kind)
+        self.starts[rows] = self.count + found.offsets[:-1]
+        self.sizes[rows] = np.diff(found.offsets)
+        self.prints[rows] = np.add.reduceat(mixed(found.values), found.offsets[:-1])
+        self._bands[:, rows] = band_hashes(found, self.rows_of)
+        found.values.tofile(self.shingles)
+        self.count += len(found.values)
+        self.release()
+
+    def arrange(self, order: np.ndarray) -> None:
+        """From here on rows are numbered by this order of the input."""
+        self._order = order
+        self.starts, self.sizes, self.prints = self.starts[order], self.sizes[order], self.prints[order]
+
+    def band(self, number: int, rows: np.ndarray) -> np.ndarray:
+        """The hashes of one band."""
+        hashes = self._bands[number][self._order[rows]]
+        self.release()
+        return hashes
+
+    def release(self) -> None:
+        self._map.madvise(mmap.MADV_DONTNEED)
+
+    def similarity(self, a: np.ndarray, b: np.ndarray, threshold: float) -> np.ndarray:
+        """Jaccard index of each pair of rows; 0 where their sizes alone say that it is below the threshold."""
+        found = np.zeros(len(a))
+        sizes = self.sizes[a], self.sizes[b]
+        possible = np.flatnonzero(np.minimum(*sizes) / np.maximum(*sizes) >= threshold)
+        if not len(possible):
+            return found
+        self.shingles.flush()
+        mapped = mmap.mmap(self.shingles.fileno(), 0, access=mmap.ACCESS_READ)
+        values = np.frombuffer(mapped, np.uint64)
+        ends = np.cumsum((sizes[0] + sizes[1])[possible])
+        start = 0
+        while start < len(possible):
+            before = ends[start - 1] if start else 0
+            fitting = int(np.searchsorted(ends, before + _SHINGLES_AT_ONCE, side="right"))
+            part = possible[start : min(max(fitting, start + 1), start + _PAIRS_AT_ONCE)]
+            found[part] = self._jaccard(a[part], b[part], values)
+            start += len(part)
+        return found
+
+    def _jaccard(self, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> np.ndarray:
+        both = np.concatenate([a, b])
+        sizes = self.sizes[both]
+        pair = np.repeat(np.tile(np.arange(len(a), dtype=np.uint64), 2), sizes)
+        keys = np.sort((pair << np.uint64(52)) | values[runs(self.starts[both], sizes)])
+        twice = keys[1:][keys[1:] == keys[:-1]]
+        common = np.bincount(twice >> np.uint64(52), minlength=len(a))
+        return common / (self.sizes[a] + self.sizes[b] - common)
+
+
+class _Found:
+    """The pairs of rows found so far, each as one number (a · 2^32 + b, a < b), ascending."""
+
+    def __init__(self, sets: _Sets, threshold: float, spaced: np.ndarray) -> None:
+        self._sets, self._threshold, self._spaced = sets, threshold, spaced
+        self.keys, self.similarity = np.empty(0, np.uint64), np.empty(0)
+        self._new: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def compare(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Whether each pair is one of near duplicates; those not known before are noted. No pair may stand twice
+        between two calls of `settle`."""
+        keys = (a.astype(np.uint64) << _LOW) | b.astype(np.uint64)
+        place = np.minimum(np.searchsorted(self.keys, keys), max(len(self.keys) - 1, 0))
+        near = self.keys[place] == keys if len(self.keys) else np.zeros(len(keys), bool)
+        new = np.flatnonzero(~near & ~(self._spaced[a] & self._spaced[b]))
+        similarity = self._sets.similarity(a[new], b[new], self._threshold)
+        found = similarity >= self._threshold
+        near[new] = found
+        self._new.append((keys[new[found]], similarity[found]))
+        return near
+
+    def settle(self) -> None:
+        """Put what was noted to the others."""
+        keys = np.concatenate([self.keys, *(keys for keys, _ in self._new)])
+        similarity = np.concatenate([self.similarity, *(similarity for _, similarity in self._new)])
+        order = np.argsort(keys)
+        self.keys, self.similarity, self._new = keys[order], similarity[order], []
+
+
+def _split(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return (keys >> _LOW).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+
+def _search(sets: _Sets, threshold: float, spaced: np.ndarray) -> _Found:
+    """The pairs of one kind. Two rows that are `spaced` are none here: they are compared by words."""
+    found = _Found(sets, threshold, spaced)
+    rows = _without_equal_sets(found, np.flatnonzero(sets.sizes), sets.prints, spaced)
+    for number in range(sets.number):
+        members, bucket, sizes = _buckets(sets.band(number, rows), rows)
+        small = sizes <= BUCKET
+        _all_pairs(found, members[small], bucket[small])
+        found.settle()
+        if not small.all():
+            _with_leaders(found, members[~small], bucket[~small], len(spaced))
+            found.settle()
+    return found
+
+
+def _without_equal_sets(
+    found: _Found, rows: np.ndarray, prints: np.ndarray, spaced: np.ndarray
+) -> np.ndarray:
+    """The rows without those that have the set of an earlier one; they are found to be its duplicates."""
+    alone = rows[~spaced[rows]]
+    _, first, of = np.unique(prints[alone], return_index=True, return_inverse=True)
+    earlier = alone[first][of]
+    later = earlier < alone
+    equal = found.compare(earlier[later], alone[later])
+    found.settle()
+    return np.setdiff1d(rows, alone[later][equal], assume_unique=True)
+
+
+def _buckets(hashes: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows that share their hash with another: row (ascending in a bucket), its bucket, size of the bucket."""
+    packed = np.sort((hashes.astype(np.uint64) << _LOW) | rows.astype(np.uint64))
+    value, members = _split(packed)
+    begins = np.flatnonzero(np.append(True, value[1:] != value[:-1]))[: len(value)]
+    sizes = np.diff(np.append(begins, len(value)))
+    bucket, of_bucket = np.repeat(np.arange(len(sizes)), sizes), np.repeat(sizes, sizes)
+    shared = of_bucket > 1
+    return members[shared], bucket[shared], of_bucket[shared]
+
+
+def _all_pairs(found: _Found, members: np.ndarray, bucket: np.ndarray) -> None:
+    for distance in range(1, BUCKET):
+        together = np.flatnonzero(bucket[distance:] == bucket[:-distance])
+        if not len(together):
+            return
+        found.compare(members[together], members[together + distance])
+
+
+def _with_leaders(found: _Found, members: np.ndarray, bucket: np.ndarray, count: int) -> None:
+    """Compare the members of each bucket with its first one, the others with the first of them, and so on."""
+    component, _ = _connected(count, *_split(found.keys))
+    for _ in range(LEADERS):
+        if not len(members):
+            return
+        begins = np.append(True, bucket[1:] != bucket[:-1])
+        leaders = members[begins][np.cumsum(begins) - 1]
+        apart = component[members] != component[leaders]
+        near = np.zeros(len(members), bool)
+        near[apart] = found.compare(leaders[apart], members[apart])
+        members, bucket = members[apart & ~near], bucket[apart & ~near]
