@@ -147,8 +147,8 @@ _FILLER = [
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def build_tiny_bert(folder: Path) -> Path:
-    """A random BERT without a head: 2 layers, hidden size 32, window of 64 tokens, some 150 words."""
+def build_tiny_bert(folder: Path, *, layers: int = 2) -> Path:
+    """A random BERT without a head: hidden size 32, window of 64 tokens, some 150 words."""
     from transformers import BertConfig, BertModel, set_seed
 
     set_seed(0)
@@ -156,7 +156,7 @@ def build_tiny_bert(folder: Path) -> Path:
     config = BertConfig(
         vocab_size=vocabulary,
         hidden_size=32,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,

@@ -161,6 +161,11 @@ def _describe(task: Task, artifact: Artifact) -> dict[str, Any]:
         # Not "learning_rate": the UI would draw it into the plot of the live one.
         "peak_learning_rate": metadata.rounded(result["learning_rate"]),
         **{name: metadata.rounded(result[name]) for name in MEASURED if result.get(name) is not None},
+        **(
+            {"compile_seconds": metadata.rounded(result["compile_seconds"])}
+            if result["compile_seconds"]
+            else {}
+        ),
         **{f"{split}_rows": rows for split, rows in result["rows"].items()},
         # Longer than the model's window: cut, and said so.
         **{f"{split}_rows_truncated": rows for split, rows in result["truncated"].items()},

@@ -16,6 +16,8 @@ from ft_assets.errors import UserError
 
 __all__ = [
     "GENERAL",
+    "STANDS_FOR_TEXT",
+    "TRANSLATIONS",
     "Form",
     "Turns",
     "Unusable",
@@ -42,8 +44,8 @@ _ROLES = ("system", "user", "assistant")
 # Roles that are met often and have no place here. Of others the name is not shown: it may be that of a person.
 _KNOWN_FOREIGN = (*_TOOL_ROLES, *_CALL_ROLES, "developer")
 
-
 STANDS_FOR_TEXT = {"role": "tool", "content": "", "stands_for": "text"}
+"""Last message of a context whose prompt is what a tool has said."""
 
 
 class Turns(NamedTuple):
@@ -76,7 +78,7 @@ class Form:
         read: Makes turns of a row, as the task's settings of columns say.
         mapping: What becomes of the columns, for people.
         optional: Columns that it reads where they are.
-        nested: Fields that may be lists of messages; in the others only text is text.
+        nested: Fields that may be lists of messages, or mappings; in the others only text is text.
     """
 
     name: str
@@ -280,13 +282,14 @@ def _checked(turns: list[dict[str, Any]], columns: ColumnsConfig) -> Turns:
         raise Unusable("unanswered", "the last turn has no answer")
     if not (turns[-1]["content"] or "").strip():
         raise Unusable("no_answer", "the last answer is empty")
-    asking = [turn["role"] == "user" and bool((turn["content"] or "").strip()) for turn in turns[:-1]]
-    by_tool = len(turns) > 1 and turns[-2]["role"] == "tool"
-    if not (any(asking) if by_tool else asking and asking[-1]) or not (turns[-2]["content"] or "").strip():
+    prompt = turns[-2] if len(turns) > 1 else _turn(None, None)
+    by_tool = prompt["role"] == "tool"
+    asked = any(turn["role"] == "user" for turn in (turns if by_tool else [prompt]))
+    if not asked or not (prompt["content"] or "").strip():
         raise Unusable("no_prompt", "there is no prompt before the last answer")
     before = turns[:-2] + ([STANDS_FOR_TEXT] if by_tool else [])
     context = json.dumps(before, ensure_ascii=False) if before else None
-    return Turns(context, turns[-2]["content"], turns[-1]["content"])
+    return Turns(context, prompt["content"], turns[-1]["content"])
 
 
 def _role(name: Any) -> Any:

@@ -13,7 +13,13 @@ from ft_assets.training.config import LoraConfig, TrainingConfig
 from ft_assets.training.text_classification import train_classifier
 from ft_assets.worker.resuming import fingerprint
 from ft_assets.worker.work_order import ResumeOrder, WorkOrder
-from ft_assets_tests.tiny_models import LABELS, build_tiny_llama, recipe_table, write_sentiment
+from ft_assets_tests.tiny_models import (
+    LABELS,
+    build_tiny_bert,
+    build_tiny_llama,
+    recipe_table,
+    write_sentiment,
+)
 from ft_assets_tests.training.writers import train_writer
 
 needs_compiler = pytest.mark.skipif(
@@ -24,14 +30,19 @@ needs_compiler = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
-    write_sentiment(folder / "train.parquet", 40)
-    pq.write_table(recipe_table(40), folder / "recipes.parquet")
+    write_sentiment(folder / "train.parquet", 24)
+    pq.write_table(recipe_table(24), folder / "recipes.parquet")
     return folder
+
+
+# One layer: half of what there is to compile.
+@pytest.fixture(scope="module")
+def small_bert(tmp_path_factory):
+    return build_tiny_bert(tmp_path_factory.mktemp("models") / "bert", layers=1)
 
 
 @pytest.fixture(scope="module")
 def small_llama(tmp_path_factory):
-    """One layer: half of the programs to compile."""
     return build_tiny_llama(tmp_path_factory.mktemp("models") / "llama", num_hidden_layers=1)
 
 
@@ -58,7 +69,7 @@ def test_a_model_that_writes_learns_the_same_compiled(rows, small_llama, tmp_pat
 
 
 @needs_compiler
-def test_a_model_that_chooses_learns_the_same_compiled(rows, tiny_bert_dir, tmp_path):
+def test_a_model_that_chooses_learns_the_same_compiled(rows, small_bert, tmp_path):
     found = []
     for compiles in (False, True):
         output = tmp_path / f"{compiles}"
@@ -68,7 +79,7 @@ def test_a_model_that_chooses_learns_the_same_compiled(rows, tiny_bert_dir, tmp_
         )
         found.append(
             train_classifier(
-                base_model=tiny_bert_dir, train=rows / "train.parquet", validation=None, labels=LABELS,
+                base_model=small_bert, train=rows / "train.parquet", validation=None, labels=LABELS,
                 config=config, output=output, report=lambda message: None,
             )
         )  # fmt: skip
@@ -103,10 +114,10 @@ def finish(order, folder):
 
 
 @needs_compiler
-def test_a_compiled_training_that_is_killed_goes_on_to_the_same_weights(rows, tiny_bert_dir, tmp_path):
+def test_a_compiled_training_that_is_killed_goes_on_to_the_same_weights(rows, small_bert, tmp_path):
     """Each process compiles by itself, with a dropout that is drawn inside of the program."""
-    _, whole = finish(order_for(rows, tiny_bert_dir, tmp_path / "whole"), tmp_path / "whole")
-    order = order_for(rows, tiny_bert_dir, tmp_path / "cut")
+    _, whole = finish(order_for(rows, small_bert, tmp_path / "whole"), tmp_path / "whole")
+    order = order_for(rows, small_bert, tmp_path / "cut")
     process = start(order, tmp_path / "cut")
     while not (tmp_path / "cut/points/step-000000003").exists():
         assert process.poll() is None, process.stdout.read()
@@ -149,7 +160,7 @@ def test_what_cannot_be_compiled_is_refused_when_the_task_is_loaded(settings, to
         TrainingConfig(compile=True, **settings).check("text-classification")
 
 
-def test_compiling_makes_another_training(rows, tiny_bert_dir, tmp_path):
-    order = order_for(rows, tiny_bert_dir, tmp_path)
+def test_compiling_makes_another_training(rows, small_bert, tmp_path):
+    order = order_for(rows, small_bert, tmp_path)
     plain = order.model_copy(update={"training": order.training.model_copy(update={"compile": False})})
     assert fingerprint(order) != fingerprint(plain)

@@ -6,7 +6,8 @@ import pytest
 
 from ft_assets.errors import UserError
 from ft_assets.training.checkpoint import load_tokenizer
-from ft_assets.training.rows import model_window, read_rows
+from ft_assets.training.config import TrainingConfig
+from ft_assets.training.rows import by_length, model_window, read_rows
 from ft_assets_tests.tiny_models import LABELS
 
 
@@ -40,6 +41,28 @@ def test_a_row_longer_than_the_window_is_cut_and_marked(tmp_path, tokenizer):
     rows = read_rows(path, tokenizer, 8)
     assert rows.truncated.tolist() == [True, False, True]
     assert rows.lengths.tolist() == [8, 8, 8]
+
+
+LONG = {
+    "example_id": ["a", "b", "c"],
+    "text": ["good " * 7, "bad", "bad " * 30],
+    "label": ["positive", *["negative"] * 2],
+}
+
+
+def test_longer_rows_are_cut_or_left_out_as_the_task_says(tmp_path, tokenizer):
+    rows = read_rows(_write(tmp_path / "a.parquet", **LONG), tokenizer, 8, LABELS)
+    cut = by_length(rows, TrainingConfig(), 8, "train split")
+    assert (len(cut), cut.dropped, int(cut.truncated.sum())) == (3, 0, 2)
+    kept = by_length(rows, TrainingConfig(too_long="drop"), 8, "train split")
+    assert (kept.example_ids, kept.input_ids, kept.dropped) == (["b"], [rows.input_ids[1]], 2)
+    assert kept.labels.tolist() == [LABELS.index("negative")] and not kept.truncated.any()
+
+
+def test_longer_rows_are_an_error_where_the_task_says_so(tmp_path, tokenizer):
+    rows = read_rows(_write(tmp_path / "a.parquet", **LONG), tokenizer, 8, LABELS)
+    with pytest.raises(UserError, match="2 of 3 rows are longer than 8 tokens, such as a, c"):
+        by_length(rows, TrainingConfig(too_long="error"), 8, "train split")
 
 
 def test_a_cut_row_keeps_its_closing_token(tmp_path, tokenizer):
