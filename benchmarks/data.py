@@ -3,6 +3,7 @@
 - personal: precision and recall of each detector of personal data, on values and hard negatives of `planted.py`;
 - clean: rows a second of the recipe "clean" on one core: UTF-8 in, encoding, HTML, Unicode NFC, white space, personal
   data, length filters, exact duplicates, quarantine, on mixed rows of about 400 bytes;
+- ledger: rows that move when one percent more arrives (none may), time and memory of assigning 5 million;
 - scale: memory and time of all data stages of a task, for 1.25 and for 5 million rows (half an hour).
 
 `--quick` does a tenth of it. Seconds are those of the processor, on one thread: neighbours on the machine count little.
@@ -23,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 import polars as pl  # noqa: E402
 
 from benchmarks.bars import Bar, show  # noqa: E402
+from benchmarks.data_ledger import ROWS, measure_ledger  # noqa: E402
 from benchmarks.data_scale import measure_scale  # noqa: E402
 from benchmarks.planted import HARD_NEGATIVES, KINDS, hard_negative, mixed_texts, planted  # noqa: E402
 from ft_assets.data.cleaning import clean  # noqa: E402
@@ -30,7 +32,7 @@ from ft_assets.data.config import CleaningConfig  # noqa: E402
 from ft_assets.data.examples import RAW_SCHEMA  # noqa: E402
 from ft_assets.data.personal import spans  # noqa: E402
 
-PARTS = ("personal", "clean", "scale")
+PARTS = ("personal", "clean", "ledger", "scale")
 GOAL = 0.95
 ROWS_A_SECOND = 20_000
 SEED = 20_261
@@ -49,6 +51,8 @@ def main() -> None:
         bars += measure_personal(200 if given.quick else 2_000, given.seed)
     if "clean" in given.only:
         bars += measure_clean(10_000 if given.quick else 100_000, given.seed)
+    if "ledger" in given.only:
+        bars += measure_ledger(ROWS // 10 if given.quick else ROWS, ROOT)
     if "scale" in given.only:
         bars += measure_scale((125_000, 500_000) if given.quick else (1_250_000, 5_000_000), given.seed)
     show(bars)
