@@ -6,6 +6,7 @@
 - near_duplicates: MinHash signatures a second on one core, of the same mixed rows; how many planted pairs are found, by
   similarity, and how many of those found are none;
 - leakage: what is in several splits, by comparing everything, where a fifth of the rows are near duplicates;
+- ledger: rows that move when one percent more arrives (none may), time and memory of assigning 5 million;
 - scale: memory and time of all data stages of a task, for 1.25 and for 5 million rows (half an hour).
 
 `--quick` does a tenth of it. Seconds are those of the processor, on one thread: neighbours on the machine count little.
@@ -27,6 +28,7 @@ import polars as pl  # noqa: E402
 
 from benchmarks.bars import Bar, show  # noqa: E402
 from benchmarks.data_duplicates import measure_leakage, measure_pairs, measure_signatures  # noqa: E402
+from benchmarks.data_ledger import ROWS, measure_ledger  # noqa: E402
 from benchmarks.data_scale import measure_scale  # noqa: E402
 from benchmarks.planted import HARD_NEGATIVES, KINDS, hard_negative, mixed_texts, planted  # noqa: E402
 from ft_assets.data.cleaning import clean  # noqa: E402
@@ -34,7 +36,7 @@ from ft_assets.data.config import CleaningConfig  # noqa: E402
 from ft_assets.data.examples import RAW_SCHEMA  # noqa: E402
 from ft_assets.data.personal import spans  # noqa: E402
 
-PARTS = ("personal", "clean", "near_duplicates", "leakage", "scale")
+PARTS = ("personal", "clean", "near_duplicates", "leakage", "ledger", "scale")
 GOAL = 0.95
 ROWS_A_SECOND = 20_000
 SEED = 20_261
@@ -58,6 +60,8 @@ def main() -> None:
         bars += measure_pairs(2_000 if given.quick else 20_000, given.seed)
     if "leakage" in given.only:
         bars += measure_leakage(1_000 if given.quick else 10_000, given.seed)
+    if "ledger" in given.only:
+        bars += measure_ledger(ROWS // 10 if given.quick else ROWS, ROOT)
     if "scale" in given.only:
         bars += measure_scale((125_000, 500_000) if given.quick else (1_250_000, 5_000_000), given.seed)
     show(bars)

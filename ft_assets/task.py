@@ -74,7 +74,7 @@ class TaskConfig(StrictModel):
     cleaning: CleaningConfig = CleaningConfig()
     """What is repaired and what is refused before labelling."""
     splits: SplitsConfig = SplitsConfig()
-    """Shares of validation and test, and the salt of the hash that assigns them."""
+    """Shares of validation and test, and the salt of the draw."""
     contracts: ContractsConfig = ContractsConfig()
     """Limits of the data checks that are a matter of taste."""
     card: CardConfig = CardConfig()

@@ -1,0 +1,113 @@
+"""A locked test set: nothing of it is lost, changed or moved without a word, and every look at it is counted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from ft_assets.data.examples import SPLIT_SCHEMA
+from ft_assets.data.ledger.chain import Ledger
+from ft_assets.data.ledger.golden import Tampered, count_read, lock, reads, release, tampered
+from ft_assets.errors import UserError
+from ft_assets.paths import ledger_dir
+from ft_assets_tests.data.ledger.test_chain import flip, opened
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def rows(**changes: dict[str, str | None]) -> pa.Table:
+    """Rows a, b and c; `changes` are cells by id and column."""
+    made = [
+        {"example_id": each, "context": None, "text": f"text {each}", "label": "x", "cluster": f"t:{each}"}
+        | changes.get(each, {})
+        for each in "abc"
+    ]
+    return pa.Table.from_pylist(made, schema=SPLIT_SCHEMA)
+
+
+def none() -> pa.Table:
+    return SPLIT_SCHEMA.empty_table()
+
+
+@pytest.fixture
+def ledger(project_data: Path) -> Ledger:
+    return lock(Ledger.create(ledger_dir("task")), rows(), "v1", AT)
+
+
+def found(ledger: Ledger, test: pa.Table, train: pa.Table | None = None, erased: str = "") -> Tampered:
+    assert ledger.locked is not None
+    splits = {"train": train or none(), "validation": none(), "test": test}
+    return tampered(ledger, ledger.locked, splits, set(erased))
+
+
+def test_what_is_as_it_was_is_fine_whatever_else_is_there(ledger: Ledger) -> None:
+    more = pa.concat_tables([rows(), rows().set_column(0, "example_id", pa.array(["d", "e", "f"]))])
+    assert found(ledger, more).ids == []
+    assert found(opened(ledger.folder), rows()).ids == []
+
+
+def test_a_row_that_is_gone_is_missed_unless_it_was_erased(ledger: Ledger) -> None:
+    assert found(ledger, rows().slice(1)) == Tampered(["a"], [], [])
+    assert found(ledger, rows().slice(1), erased="a").ids == []
+
+
+@pytest.mark.parametrize(
+    "cell", [{"text": "text  b"}, {"label": "y"}, {"label": None}, {"context": "before"}]
+)
+def test_a_row_with_another_content_is_changed(ledger: Ledger, cell: dict[str, str | None]) -> None:
+    assert found(ledger, rows(b=cell)) == Tampered([], ["b"], [])
+
+
+def test_what_stands_in_one_column_cannot_move_to_the_next(ledger: Ledger) -> None:
+    assert found(ledger, rows(b={"text": "text bx", "label": ""})).changed == ["b"]
+
+
+def test_the_cluster_is_no_part_of_what_is_locked(ledger: Ledger) -> None:
+    """Rows that come in may connect clusters."""
+    assert found(ledger, rows(b={"cluster": "t:other"})).ids == []
+
+
+def test_a_row_in_another_split_is_elsewhere_even_if_it_is_in_test_too(ledger: Ledger) -> None:
+    assert found(ledger, rows(), train=rows().slice(2)) == Tampered([], [], ["c"])
+    assert found(ledger, rows().slice(0, 2), train=rows().slice(2)) == Tampered([], [], ["c"])
+
+
+def test_a_list_that_was_altered_is_damage(ledger: Ledger) -> None:
+    flip(ledger.folder / "000001.parquet")
+    with pytest.raises(UserError, match=r"000001\.parquet is not what was written"):
+        Ledger.open(ledger.folder)
+
+
+def test_it_is_locked_once_and_released_once(ledger: Ledger) -> None:
+    with pytest.raises(UserError, match="locked already"):
+        lock(ledger, rows(), "v2", AT)
+    free = release(ledger, AT)
+    assert free.locked is None and opened(ledger.folder).locked is None
+    with pytest.raises(UserError, match="no test set is locked"):
+        release(free, AT)
+    again = lock(free, rows(), "v2", AT)
+    assert again.locked is not None and again.locked.record["made_from"] == "v2"
+
+
+def test_evaluations_are_counted_each_once(ledger: Ledger) -> None:
+    for number, evaluation in enumerate(["k1", "k1", "k2", "k1"]):
+        count_read("task", evaluation, test_split="v1", checkpoint="c1", at=AT + timedelta(days=number))
+    assert reads("task") == 2
+    # `k2` came two days later; the first one counts from its first time.
+    assert reads("task", (AT + timedelta(days=1)).isoformat(timespec="seconds")) == 1
+
+
+def test_evaluations_are_counted_before_there_is_a_ledger(project_data: Path) -> None:
+    count_read("task", "k1", test_split="v1", checkpoint="c1", at=AT)
+    assert reads("task") == 1
+    assert Ledger.open(ledger_dir("task")) is None
+
+
+def test_a_count_that_cannot_be_read_is_told_with_its_place(ledger: Ledger) -> None:
+    (ledger.folder / "reads.jsonl").write_text("{torn")
+    with pytest.raises(UserError) as error:
+        reads("task")
+    assert str(ledger.folder / "reads.jsonl") in error.value.where
