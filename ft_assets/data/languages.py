@@ -25,8 +25,8 @@ OTHER_LANGUAGE = "other_language"
 UNDETERMINED = "und"
 """ISO 639-3 for a language that is not told: too few letters, or the model is not sure."""
 
-# With 100 to 200 bytes of letters 99 texts in 100 are told rightly; more gains little, and takes time.
-_LOOKED_AT_CHARS = 200
+# With 100 bytes of letters and more 99 texts in 100 are told rightly; more gains little, and takes time.
+_LOOKED_AT_CHARS = 150
 # Letters in UTF-8: five words of English, ten characters of Chinese. With 30 to 40 bytes, in 41 languages, one text in
 # 70 is told wrongly at a confidence of 0.65; with 20 to 30 bytes one in 30.
 _LEAST_LETTER_BYTES = 30
