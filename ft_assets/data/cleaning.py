@@ -4,8 +4,8 @@ Of a conversation the answer and what stood before are texts, too. Order of the 
 ftfy), HTML (`markup`), control characters, Unicode form, white space, personal data (`personal`). Refused rows are
 kept as repaired: nothing that is stored from here on holds personal data that was found. A row is refused by the
 first rule that it breaks: `empty_text`, `empty_answer`, `undecodable` (U+FFFD is left: something was lost before we
-got it), `too_short`, `too_long`. Not here: language, near duplicates; labels are compared as read (`labels` compares
-them once they are mapped).
+got it), `too_short`, `too_long`, then by those filters that the task asks for (`filters`). Not here: near duplicates;
+labels are compared as read (`labels` compares them once they are mapped).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from functools import cache, partial
 import polars as pl
 import pyarrow as pa
 
+from ft_assets.data import filters, languages
 from ft_assets.data.cleaned_parts import CleanedPart, CleanedParts, parts
 from ft_assets.data.config import CleaningConfig
 from ft_assets.data.examples import (
@@ -77,8 +78,8 @@ def clean(
         `CLEANED_SCHEMA` rows. Of rows equal in text_key and raw label one is kept: the one with the smallest
         (group or "", example_id). Beyond the common counts the summary has `repaired` (texts by kind of
         repair), `personal_data` (placeholders by kind, those of refused rows included), `lengths` (histogram and
-        quartiles of characters, before and after) and `texts_in_several_groups` (texts under at least two groups;
-        they stay under the smallest one).
+        quartiles of characters, before and after), `texts_in_several_groups` (texts under at least two groups;
+        they stay under the smallest one) and, unless that is switched off, `languages` (kept texts by language).
     """
     kept = kept or CleanedParts(None, "")
     told = _Told()
@@ -105,19 +106,18 @@ def clean(
         },
         "texts_in_several_groups": several_groups(same),
     }
+    if config.count_languages:
+        summary["languages"] = languages.counted(examples, config)
     return StageTables(examples, quarantine, merged, summary)
 
 
 def _clean(rows: pa.Table, config: CleaningConfig, conversations: bool) -> CleanedPart:
     """What becomes of each row by itself."""
     told = _Told()
-    frame = _repair(to_polars(rows), config, conversations, told)
-    judged = frame.with_columns(_rule(config, conversations).alias("rule"))
-    bad = judged.filter(pl.col("rule").is_not_null())
-    refused = quarantine_rows(bad.with_columns(_reason(config, conversations).alias("reason")), STAGE)
-    good = judged.filter(pl.col("rule").is_null())
+    good, bad = _judged(_repair(to_polars(rows), config, conversations, told), config, conversations)
     good = good.with_columns(text_keys(read_texts(good)).alias("text_key"))
-    return CleanedPart(from_polars(good, CLEANED_SCHEMA, sort=False), refused, told.as_dict())
+    usable, refused = from_polars(good, CLEANED_SCHEMA, sort=False), quarantine_rows(bad, STAGE)
+    return CleanedPart(usable, refused, told.as_dict())
 
 
 def _with_places(refused: pa.Table, part: pa.Table) -> pa.Table:
@@ -256,6 +256,19 @@ def _looks_broken() -> str:
             plain.append(char)
             in_class, escaped = char == "[", char == "\\"
     return "".join(plain)
+
+
+def _judged(
+    frame: pl.DataFrame, config: CleaningConfig, conversations: bool
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows that are kept, and those that are refused with rule and reason."""
+    judged = frame.with_columns(_rule(config, conversations).alias("rule"))
+    bad = judged.filter(pl.col("rule").is_not_null())
+    bad = bad.with_columns(_reason(config, conversations).alias("reason"))
+    good = judged.filter(pl.col("rule").is_null()).drop("rule")
+    found = filters.refusals(good, config, conversations=conversations)
+    filtered = good.with_columns(found).filter(pl.col("rule").is_not_null())
+    return good.filter(found["rule"].is_null()), pl.concat([bad, filtered])
 
 
 def _lost(conversations: bool) -> pl.Expr:

@@ -297,6 +297,13 @@ class _Source:
         file = _File(self.source.name, where, 1, 0, 1, unreadable=reason)
         return file, _unidentified(RAW_SCHEMA).empty_table(), refused
 
+    @property
+    def _advice(self) -> str:
+        """What to look at where many rows cannot be read."""
+        if self.source.sql is not None:
+            return "make texts of these columns in the query, such as `cast(rating as text) as label`"
+        return "compare `format:`, `delimiter:`, `quoting:` and `columns:` with the file's first lines"
+
     def _shown_form(self) -> dict[str, str] | None:
         """How the present file was read, for people."""
         if self.form is None:
@@ -378,7 +385,7 @@ class _Source:
             raise UserError(
                 f"{rules.total()} of {total} rows cannot be read",
                 where=f"{where}; the first of them: {first}",
-                do="compare `format:`, `delimiter:`, `quoting:` and `columns:` with the file's first lines"
+                do=self._advice
                 + (f"; it was read as {self.form.name}: {self.form.mapping}" if self.form else ""),
             )
 

@@ -379,3 +379,40 @@ def test_html_stays_where_a_model_writes_unless_the_task_says_otherwise():
 def test_hostile_markup_comes_to_an_end(part):
     text = ("<p>" + part * 1_000_000)[:1_000_000]  # squared, this length would take hours
     assert len(without_html(pl.Series([text]))) == 1
+
+
+ENGLISH = "The kettle of my neighbour stopped working last week."
+GERMAN = "Der Wasserkocher meiner Nachbarin geht seit letzter Woche nicht mehr."
+
+
+def test_filters_are_asked_after_the_rules_that_always_hold():
+    tables = cleaned(ENGLISH, GERMAN, "", "ok", languages=["en"], quality={"min_words": 2})
+    assert rows(tables, "text") == [(ENGLISH,)]
+    assert refused(tables) == [("e001", "other_language"), ("e002", "empty_text"), ("e003", "too_few_words")]
+    assert tables.quarantine["reason"].to_pylist()[2] == "1 words, at least 2 are wanted"
+    summary = tables.summary
+    assert (summary["rows_in"], summary["kept"], summary["quarantined"]) == (4, 1, 3)
+    assert summary["by_rule"] == {"empty_text": 1, "other_language": 1, "too_few_words": 1}
+
+
+def test_what_a_filter_refuses_is_kept_as_it_was_repaired():
+    tables = cleaned(f"<p>{GERMAN}</p> jane@example.org", languages=["en"])
+    assert tables.quarantine["text"].to_pylist() == [f"{GERMAN} <EMAIL>"]
+
+
+def test_of_conversations_prompt_and_answer_are_filtered():
+    table = conversation_table(
+        {"text": ENGLISH, "label": "I am sorry. " * 9},
+        {"text": GERMAN, "label": "Ja."},
+        {"text": ENGLISH, "label": "No."},
+    )
+    config = CleaningConfig(languages=["en"], quality={"max_repeated_share": 0.3})
+    tables = clean(table, config, conversations=True)
+    assert refused(tables) == [("e000", "too_repetitive"), ("e001", "other_language")]
+    assert rows(tables, "label") == [("No.",)]
+
+
+def test_the_languages_of_kept_texts_are_counted_unless_that_is_switched_off():
+    made = cleaned(ENGLISH, ENGLISH, GERMAN, "ok")
+    assert made.summary["languages"] == {"looked_at": 3, "of": 3, "by_language": {"de": 1, "en": 1, "und": 1}}
+    assert "languages" not in cleaned(ENGLISH, count_languages=0).summary

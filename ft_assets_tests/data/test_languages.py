@@ -3,12 +3,14 @@
 import socket
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
 from ft_assets.data import config as settings
 from ft_assets.data import languages
 from ft_assets.data.config import CleaningConfig
+from ft_assets.data.examples import CLEANED_SCHEMA
 
 # Article 1 of the Universal Declaration of Human Rights: in each language the same.
 ARTICLE = {
@@ -104,8 +106,8 @@ def test_slices_change_nothing(monkeypatch):
 
 
 def test_the_first_rows_are_counted_most_frequent_first():
-    texts = pl.Series([ARTICLE["en"], ARTICLE["de"], ARTICLE["en"], "ok", ARTICLE["fr"]])
-    assert languages.counted(texts, CleaningConfig(count_languages=4)) == {
+    table = pa.table({"text": [ARTICLE["en"], ARTICLE["de"], ARTICLE["en"], "ok", ARTICLE["fr"]]})
+    assert languages.counted(table, CleaningConfig(count_languages=4)) == {
         "looked_at": 4,
         "of": 5,
         "by_language": {"en": 2, "de": 1, "und": 1},
@@ -113,7 +115,7 @@ def test_the_first_rows_are_counted_most_frequent_first():
 
 
 def test_no_rows_are_no_languages():
-    assert languages.counted(pl.Series([], dtype=pl.String), CleaningConfig())["by_language"] == {}
+    assert languages.counted(CLEANED_SCHEMA.empty_table(), CleaningConfig())["by_language"] == {}
 
 
 def test_the_languages_that_a_task_may_name_are_those_of_the_model():

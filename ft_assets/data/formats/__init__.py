@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from itertools import chain
@@ -28,6 +29,7 @@ __all__ = [
     "Json",
     "Record",
     "Refusal",
+    "Repeating",
     "Wanted",
     "chosen",
     "decoded_limit",
@@ -35,6 +37,7 @@ __all__ = [
     "find_columns",
     "flat",
     "from_mappings",
+    "json_object",
     "nearest",
 ]
 
@@ -86,6 +89,24 @@ class Column(str):
 
 class Json(str):
     """The JSON of a list or mapping: not a text that happens to be JSON."""
+
+
+class Repeating(dict[str, Any]):
+    """An object of JSON some of whose keys stand twice (`repeated`): which value is meant nobody can tell."""
+
+    repeated: frozenset[str]
+
+
+def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What `json` is to make of an object, as its `object_pairs_hook`."""
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    repeating = Repeating(made)
+    repeating.repeated = frozenset(
+        name for name, times in Counter(name for name, _ in pairs).items() if times > 1
+    )
+    return repeating
 
 
 _NAMES, _NAME_CHARS, _NAME_WORDS = 20, 40, 4
@@ -196,6 +217,8 @@ def from_mappings(
             if len(keys) < 1_000:
                 keys.update(dict.fromkeys(map(str, row)))
         try:
+            if isinstance(row, Repeating) and (twice := [name for name in wanted if name in row.repeated]):
+                raise _NotText(MALFORMED, f"field '{twice[0]}' stands twice")
             yield Record(number, [_as_text(flat(row.get(name), name), name) for name in wanted])
         except _NotText as refused:
             reason = f"{where}, row {number}: {refused}"

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from ft_assets.data.config import SourceConfig
-from ft_assets.data.formats import MALFORMED, MAX_RECORD_CHARS, Record, Refusal, Wanted, from_mappings
+from ft_assets.data.formats import (
+    MALFORMED,
+    MAX_RECORD_CHARS,
+    Record,
+    Refusal,
+    Wanted,
+    from_mappings,
+    json_object,
+)
 from ft_assets.data.formats.lines import Line, fault, to_bytes
 from ft_assets.data.formats.sniff import is_wide
 from ft_assets.errors import UserError
@@ -24,7 +32,7 @@ __all__ = ["read"]
 _CHUNK_CHARS = 1 << 16
 _SPACE = re.compile(r"[ \t\r\n]*")
 # A control character within a string costs its row, and not the file.
-_DECODER = json.JSONDecoder(strict=False)
+_DECODER = json.JSONDecoder(strict=False, object_pairs_hook=json_object)
 
 
 def read(path: Path, where: str, source: SourceConfig, wanted: Wanted) -> Iterator[Record | Refusal]:

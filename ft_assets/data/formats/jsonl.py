@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ft_assets.data.config import SourceConfig
-from ft_assets.data.formats import MALFORMED, Record, Refusal, Wanted, from_mappings
+from ft_assets.data.formats import MALFORMED, Record, Refusal, Wanted, from_mappings, json_object
 from ft_assets.data.formats.lines import Line, fault, iterate, to_bytes
 
 __all__ = ["read"]
+
+_DECODER = json.JSONDecoder(object_pairs_hook=json_object)
 
 
 def read(path: Path, where: str, source: SourceConfig, wanted: Wanted) -> Iterator[Record | Refusal]:
@@ -31,7 +33,7 @@ def _parse(line: Line, where: str, encoding: str) -> tuple[Mapping[str, Any] | R
         return refusal, refusal.raw
     raw = to_bytes(line.text, encoding)
     try:
-        value = json.loads(line.text)
+        value = _DECODER.decode(line.text)
     except json.JSONDecodeError as error:
         what = f"no JSON at character {error.pos + 1} ({error.msg})"
     except (ValueError, RecursionError) as error:  # a number of 4,300 digits, thousands of nested brackets
