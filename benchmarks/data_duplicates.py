@@ -22,6 +22,7 @@ from ft_assets.data.duplicates.search import near_duplicates
 from ft_assets.data.duplicates.shingles import by_characters, by_words, shingles, slices
 from ft_assets.data.examples import RAW_SCHEMA
 from ft_assets.data.labels import label
+from ft_assets.data.ledger.entries import Entries
 from ft_assets.data.near_duplicates import settled
 from ft_assets.data.splits import split
 from ft_assets.data.texts import normalised
@@ -139,7 +140,9 @@ def measure_leakage(rows: int, seed: int) -> list[Bar]:
     raw = raw_rows(texts, [kind[text] for text in texts], groups)
     config = CleaningConfig()
     made = settled(label(clean(raw, config).examples, LabelsConfig(names=["a", "b"])), config.near_duplicates)
-    splits = split(made.examples, SplitsConfig())
+    splits = split(
+        made.examples, SplitsConfig(), entries=Entries.none(), ledger_id="leakage", pairs=made.near_duplicates
+    ).tables
     group_of = dict(
         zip(made.examples["example_id"].to_pylist(), made.examples["group"].to_pylist(), strict=True)
     )

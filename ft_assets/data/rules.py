@@ -134,6 +134,14 @@ RULES: Mapping[str, Rule] = {
             "nothing: one row is kept",
             fate="merged",
         ),
+        Rule(
+            "near_duplicate",
+            _LABELED,
+            "nearly the same text stands there with the same label",
+            "nothing: one row is kept; or keep all of them, together in one split",
+            "cleaning.near_duplicates",
+            fate="merged",
+        ),
         Rule("missing_label", _LABELED, "the label is missing", "label the row", "columns.label"),
         Rule(
             "not_a_number",
