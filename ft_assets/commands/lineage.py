@@ -139,6 +139,9 @@ def _event_lines(event: Event, example_id: str) -> Iterator[str]:
         yield f"  {'':<18}text, masked: {event.facts['text']}"
     if event.facts.get("stands_for"):
         yield f"  {'':<18}merged into it: {', '.join(event.facts['stands_for'])}"
+    if event.facts.get("near_duplicates"):
+        near = (f"{each} ({like:.2f})" for each, like in event.facts["near_duplicates"].items())
+        yield f"  {'':<18}near duplicates: {', '.join(near)}"
     if event.facts.get("same_text"):
         yield f"  {'':<18}the same text: {', '.join(event.facts['same_text'])}"
 
@@ -152,7 +155,8 @@ def _told(event: Event) -> str:
             place = f" ({facts['file']}, row {facts['row']})" if "row" in facts else ""
             told = f"refused by {facts['rule']}: {facts['reason']}{place}"
         case "merged":
-            told = f"merged into {facts['into']} ({facts['rule'].replace('_', ' ')})"
+            alike = f", similarity {facts['similarity']:.2f}" if "similarity" in facts else ""
+            told = f"merged into {facts['into']} ({facts['rule'].replace('_', ' ')}{alike})"
         case "assigned":
             told = f"in the {event.asset.removesuffix('_split')} split (cluster: {facts['cluster']}){_since(facts)}"
         case "trained on":

@@ -227,7 +227,9 @@ class _Life:
             self._note(build, example_id, "kept", **facts, stands_for=self._merged_into(build, example_id))
         for row in rows_of(build, "merged", example_id) or []:
             into = str(row["merged_into"])
-            self._note(build, example_id, "merged", into=into, rule=row["rule"])
+            near = {each: like for each, like in self._near(build, example_id).items() if each == into}
+            alike = {"similarity": near[into]} if near else {}
+            self._note(build, example_id, "merged", into=into, rule=row["rule"], **alike)
             below = {(each.asset, each.data_version) for each in downstream(self._builds, [build])}
             self.follow(into, below | {(build.asset, build.data_version)})
 
@@ -248,11 +250,27 @@ class _Life:
         return {}
 
     def _labelled(self, build: Build, row: Mapping[str, Any]) -> dict[str, Any]:
+        near = self._near(build, str(row["example_id"]))
         facts = {"label": row["label"], "cluster": _cluster(row["cluster"])}
+        if near:
+            facts["near_duplicates"] = dict(list(near.items())[:MOST_LISTED])
         for cleaned, _ in self._inputs(build, "cleaned_examples"):
             for before in rows_of(cleaned, "examples", str(row["example_id"])) or []:
                 return facts | {"label_as_read": mask(str(before["label"]))}
         return facts
+
+    def _near(self, build: Build, example_id: str) -> dict[str, float]:
+        """The near duplicates of a row's text, the nearest first: id and similarity."""
+        import polars as pl
+
+        pairs = read(build, "near_duplicates")
+        if pairs is None:
+            return {}
+        a, b, like = (pl.col(name) for name in ("example_id_a", "example_id_b", "similarity"))
+        found = pairs.select(
+            pl.when(a == example_id).then(b).when(b == example_id).then(a).alias("id"), like.round(4)
+        )
+        return dict(found.drop_nulls().sort("similarity", "id", descending=[True, False]).iter_rows())
 
     def _same_text(self, build: Build, example_id: str) -> list[str]:
         """The other rows with the text of a row that conflicts with them."""
@@ -360,9 +378,10 @@ def _recorded(task: str, example_id: str) -> dict[str, Any]:
 
 
 def _cluster(key: str) -> str:
-    """A group may be a person's name or address, the other keys are hashes."""
+    """A group may be a person's name or address, the other keys are hashes: of the row's own text, or of one that it is
+    connected with."""
     kind, _, rest = key.partition(":")
-    return f"group {mask(rest)}" if kind == "g" else "its own text"
+    return f"group {mask(rest)}" if kind == "g" else f"text {rest[:8]}"
 
 
 def _now(events: Sequence[Event], example_id: str, current: Mapping[str, str] | None) -> str:
