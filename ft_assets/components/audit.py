@@ -19,6 +19,7 @@ AUDIT_CODE = (
     "ft_assets.data.texts",
     "ft_assets.data.duplicates",
     "ft_assets.data.near_duplicates",
+    "ft_assets.data.leakage",
 )
 
 

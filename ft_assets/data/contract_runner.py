@@ -25,12 +25,11 @@ from great_expectations.data_context.types.base import ProgressBarsConfig  # noq
 
 from ft_assets.data.config import CleaningConfig
 from ft_assets.data.contracts import CheckOutcome, Expectation
-from ft_assets.data.duplicates.passages import shares_passage
-from ft_assets.data.duplicates.search import near_duplicates
 from ft_assets.data.examples import StageTables, to_polars
+from ft_assets.data.leakage import near_across, sharing_a_passage
 from ft_assets.data.near_duplicates import SAME
 from ft_assets.data.personal import free_of
-from ft_assets.data.texts import normalised, read_texts, text_keys
+from ft_assets.data.texts import read_texts, text_keys
 from ft_assets.spill import slices
 
 __all__ = ["run"]
@@ -90,7 +89,8 @@ def _rows(
         frame = frame.with_columns(_overlap(tables, splits))
     if "near_only_here" in cleaning:
         threshold = cleaning["near_only_here"].near_duplicates.threshold
-        frame = frame.with_columns(_no_near_elsewhere(tables, splits, threshold))
+        near = near_across(splits or {}, threshold)
+        frame = frame.with_columns((~pl.col("example_id").is_in(near.implode())).alias("near_only_here"))
     if "near_agree" in wanted:
         frame = frame.with_columns(_near_agree(frame, tables))
     return frame.select("example_id", *sorted(wanted & set(frame.columns) - {"example_id"}))
@@ -182,60 +182,6 @@ def _files(tables: StageTables) -> pl.DataFrame:
     )
 
 
-def _normalised(tables: StageTables) -> Iterator[pl.Series]:
-    for part in slices(tables.examples.select(["context", "text"])):
-        yield normalised(read_texts(to_polars(part)))
-
-
-def _sharing_a_passage(tables: StageTables, splits: Mapping[str, StageTables] | None) -> float:
-    """Share of the texts that have thirteen words in a row in common with a text in train."""
-    train = (splits or {})["train"]
-    shared = sum(
-        int(shares_passage(texts, _normalised(train)).sum()) for texts in _joined(_normalised(tables))
-    )
-    return shared / max(tables.examples.num_rows, 1)
-
-
-def _joined(parts: Iterator[pl.Series], rows: int = 500_000) -> Iterator[pl.Series]:
-    """The parts put together to about so many rows: each of these costs a look through all of train."""
-    found: list[pl.Series] = []
-    for part in parts:
-        found.append(part)
-        if sum(map(len, found)) >= rows:
-            yield pl.concat(found)
-            found = []
-    if found:
-        yield pl.concat(found)
-
-
-_near_elsewhere: WeakKeyDictionary[StageTables, dict[float, pl.Series]] = WeakKeyDictionary()
-
-
-def _no_near_elsewhere(
-    tables: StageTables, splits: Mapping[str, StageTables] | None, threshold: float
-) -> pl.Series:
-    """Whether a row has no near duplicate in another split: looked for anew in the texts that are to be published, once
-    for three contracts. Nothing of what was found for the clusters is used."""
-    if threshold not in _near_elsewhere.get(tables, {}):
-        every = list((splits or {}).values())
-        ids = [to_polars(each.examples.select(["example_id"]))["example_id"] for each in every]
-        where = pl.concat([pl.repeat(place, len(each), eager=True) for place, each in enumerate(ids)])
-        rows = pl.DataFrame({"example_id": pl.concat(ids), "split": where})
-        texts = (text for each in every for text in _normalised(each))
-        pairs = near_duplicates(rows["example_id"], texts, threshold)
-        for side in ("a", "b"):
-            pairs = pairs.join(
-                rows.rename({"example_id": f"example_id_{side}", "split": f"split_{side}"}),
-                on=f"example_id_{side}",
-            )
-        across = pairs.filter(pl.col("split_a") != pl.col("split_b"))
-        found = pl.concat([across["example_id_a"], across["example_id_b"]]).unique()
-        for each in every:
-            _near_elsewhere.setdefault(each, {})[threshold] = found
-    own = to_polars(tables.examples.select(["example_id"]))["example_id"]
-    return (~own.is_in(_near_elsewhere[tables][threshold].implode())).alias("near_only_here")
-
-
 def _near_agree(frame: pl.DataFrame, tables: StageTables) -> pl.Series:
     """Whether a row's label is that of all texts that are nearly the same."""
     if tables.near_duplicates is None:
@@ -273,7 +219,7 @@ def _counts(
         deviation = summary.get("largest_deviation")
         numbers["largest_deviation"] = abs(deviation["deviation"]) if deviation else 0.0
     if any(each.kwargs.get("column") == "sharing_a_passage" for each in expected):
-        numbers["sharing_a_passage"] = _sharing_a_passage(tables, splits)
+        numbers["sharing_a_passage"] = sharing_a_passage(tables, splits or {})
     return numbers
 
 
