@@ -13,12 +13,15 @@ import dagster as dg
 import pytest
 
 from ft_assets.artifacts import ArtifactStore
+from ft_assets.cli import main
+from ft_assets.commands.ledger import lock_test
 from ft_assets.components import stage
 from ft_assets.components.stage import Task
 from ft_assets.data.ledger import golden
 from ft_assets.data.ledger.archive import export, put_aside, reset, restore
 from ft_assets.data.ledger.chain import Ledger
 from ft_assets.data.ledger.entries import find, read
+from ft_assets.errors import UserError
 from ft_assets.paths import data_dir, ledger_dir, store_root
 from ft_assets_tests.conftest import open_instance, use_data
 from ft_assets_tests.flow import Flow
@@ -53,10 +56,14 @@ def instance(
         yield made
 
 
+def trains_nothing(folder: Path, **changes: Any) -> Task:
+    """The tickets task; its model is never made here."""
+    return task(folder, policy={"retrain": "manual"}, **changes)
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> Task:
-    """The tickets task; its model is never trained here."""
-    return task(tmp_path)
+    return trains_nothing(tmp_path)
 
 
 def alone(rows: int, first: int = 0) -> list[dict[str, str]]:
@@ -136,7 +143,7 @@ def test_other_cleaning_moves_no_row(instance: dg.DagsterInstance, made: Task, t
     write_tickets([row | {"body": f"<b>{row['body']}</b>"} for row in alone(60, first=120)], "more")
     materialize(instance, made, *DATA)
     before = rows_by_split(instance)
-    other = task(tmp_path, cleaning={"strip_html": False})
+    other = trains_nothing(tmp_path, cleaning={"strip_html": False})
     materialize(instance, other, *DATA)
     assert any(text.startswith("<b>") for text in texts_in(instance, "test_split"))
     assert rows_by_split(instance) == before
@@ -146,7 +153,7 @@ def test_other_shares_are_for_new_clusters_alone(
     instance: dg.DagsterInstance, made: Task, tmp_path: Path
 ) -> None:
     before = rows_by_split(instance)
-    other = task(tmp_path, splits={"test": 0.3, "salt": "another one"})
+    other = trains_nothing(tmp_path, splits={"test": 0.3, "salt": "another one"})
     result = materialize(instance, other, *DATA)
     assert rows_by_split(instance) == before
     told = [event.user_message for event in instance.all_logs(result.run_id)]
@@ -165,7 +172,8 @@ def test_other_shares_are_for_new_clusters_alone(
 def test_what_grows_makes_nothing_due_and_nothing_is_built_twice(
     instance: dg.DagsterInstance, made: Task
 ) -> None:
-    assert Flow(instance, made).settle() == []
+    runs = Flow(instance, made).settle()
+    assert not {asset for run in runs for asset in run} & {*SPLITS}
     assert all(reused(materialize(instance, made, *DATA)).values())
     assert len(ledger().segments) == 1
 
@@ -173,7 +181,7 @@ def test_what_grows_makes_nothing_due_and_nothing_is_built_twice(
 def test_a_refused_draft_records_nothing(instance: dg.DagsterInstance, made: Task, tmp_path: Path) -> None:
     write_tickets(alone(60, first=120), "more")
     # No row has this label, which is critical for train.
-    other = task(tmp_path, labels=[*LABELS, "praise"])
+    other = trains_nothing(tmp_path, labels=[*LABELS, "praise"])
     result = materialize(instance, other, *DATA, raise_on_error=False)
     assert "train_split: every_class_present" in description(result)
     assert len(ledger().segments) == 1
@@ -284,7 +292,7 @@ def test_a_reset_draws_all_anew_and_makes_the_splits_due(
 ) -> None:
     before = rows_by_split(instance)
     reset("tickets")
-    other = task(tmp_path, splits={"salt": "another one"})
+    other = trains_nothing(tmp_path, splits={"salt": "another one"})
     runs = Flow(instance, other).settle()
     assert set(runs[0]) >= set(SPLITS)
     after = rows_by_split(instance)
@@ -299,7 +307,7 @@ def test_a_restored_ledger_makes_the_splits_due(
     before = rows_by_split(instance)
     export(ledger(), tmp_path / "ledger.tar")
     reset("tickets")
-    flow.use(task(tmp_path, splits={"salt": "another one"}))
+    flow.use(trains_nothing(tmp_path, splits={"salt": "another one"}))
     flow.settle()
     restore("tickets", tmp_path / "ledger.tar", replace=True)
     assert set(flow.settle()[0]) >= set(SPLITS)
@@ -309,7 +317,7 @@ def test_a_restored_ledger_makes_the_splits_due(
 # --- a locked test set ------------------------------------------------------------------------------------------
 
 
-def lock_test(instance: dg.DagsterInstance) -> None:
+def lock_rows(instance: dg.DagsterInstance) -> None:
     version = current(instance)["test_split"]
     test = ArtifactStore(store_root()).open("tickets", "test_split", version).table()
     golden.lock(ledger(), test, version, datetime.now(UTC))
@@ -318,7 +326,7 @@ def lock_test(instance: dg.DagsterInstance) -> None:
 def test_a_locked_test_set_stays_as_it_is_when_rows_come_in(instance: dg.DagsterInstance, made: Task) -> None:
     flow = Flow(instance, made)
     before = current(instance)
-    lock_test(instance)
+    lock_rows(instance)
     assert flow.settle() != []  # the lock is looked at
     assert current(instance) == before
     write_tickets(alone(60, first=120), "more")
@@ -328,7 +336,7 @@ def test_a_locked_test_set_stays_as_it_is_when_rows_come_in(instance: dg.Dagster
 
 
 def test_a_locked_row_that_changes_or_goes_is_not_published(instance: dg.DagsterInstance, made: Task) -> None:
-    lock_test(instance)
+    lock_rows(instance)
     materialize(instance, made, *DATA)
     before = current(instance)
     changed, gone = texts_in(instance, "test_split")[:2]
@@ -347,3 +355,37 @@ def test_what_is_recorded_of_a_row_is_found_by_its_id(instance: dg.DagsterInstan
         (found,) = find(ledger(), example_id)
         assert f"{found['split']}_split" == split
     assert read(ledger()).rows.height == 120
+
+
+def test_explain_tells_when_and_why_a_row_was_recorded(
+    instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example_id, split = next(iter(rows_by_split(instance).items()))
+    assert main(["explain", example_id]) == 0
+    told = capsys.readouterr().out
+    at = ledger().segments[0].record["at"]
+    assert f"in the {split.removesuffix('_split')} split" in told
+    assert f"recorded {at[:10]}" in told and "drawn for a new cluster" in told
+
+
+def test_the_current_test_split_is_locked_and_released(
+    instance: dg.DagsterInstance, made: Task, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = {"tickets": made}
+    lock_test(instance, tasks, "tickets")
+    assert "locked: 18 rows of tickets/test_split" in capsys.readouterr().out
+    result = materialize(instance, made, *SPLITS)
+    (test,) = [
+        event
+        for event in result.get_asset_materialization_events()
+        if event.asset_key.path[-1] == "test_split"
+    ]
+    assert test.materialization.metadata["test_set_locked"].value.startswith("18 rows, since ")
+    lock_test(instance, tasks, "tickets", release=True)
+    assert ledger().locked is None
+
+
+def test_a_test_split_of_another_ledger_is_not_locked(instance: dg.DagsterInstance, made: Task) -> None:
+    reset("tickets")
+    with pytest.raises(UserError, match="made by another ledger"):
+        lock_test(instance, {"tickets": made}, "tickets")

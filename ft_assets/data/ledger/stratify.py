@@ -5,12 +5,13 @@ scikit-learn's StratifiedGroupKFold and the iterative stratification of Sechidis
 Multi-Label Data"): each one to the split where it lessens the distance from the wish most. That distance is Pearson's
 chi-square,
 
-    sum over splits s and strata l of (N[s, l] - T[s, l])^2 / T[s, l],   T[s, l] = share of s x rows of l,
+    sum over splits s and strata l of (N[s, l] - T[s, l])^2 / T[s, l],
 
-with all rows together as one more stratum, which weighs as much as all others: so sizes are right where labels are
-rare, too. Clusters twice as large come first, since small ones can make up for them. Clusters of the same composition
-(most often single rows of a label) are dealt together: for them the best numbers have a closed form, so millions of
-rows take seconds.
+N the new rows of l that s has got, T those that it wants: what it lacks of its share (in proportion, where others have
+too much). All rows together are one more stratum, which weighs as much as all others, so that sizes are right where
+labels are rare; of these a split wants at any time what it wants of those that were dealt by then. Clusters twice as
+large come first, since small ones can make up for them. Clusters of the same composition (most often single rows of a
+label) are dealt together: for them the best numbers have a closed form, so millions of rows take seconds.
 
 What is drawn depends on the clusters, their ranks and what is recorded; never on an order of rows.
 """
@@ -25,8 +26,8 @@ import numpy.typing as npt
 __all__ = ["mixed", "stratify"]
 
 Counts = npt.NDArray[np.int64]
-_ALL = -1
-"""The place of all rows together, after the strata."""
+_LEAST = 0.1
+"""Rows that every split wants at least, so that nothing is divided by zero."""
 
 
 def stratify(
@@ -96,35 +97,48 @@ def _batches(
 
 
 class _Deal:
-    """What each split has and wants. Plain lists: compositions are short, and numpy costs a microsecond a call."""
+    """What each split has got of the new rows, and wants of them: what it lacks of its share of all rows.
+
+    Plain lists: compositions are short, and numpy costs a microsecond a call.
+    """
 
     def __init__(self, recorded: Counts, total: Counts, shares: Sequence[float]) -> None:
         self._open = [split for split, share in enumerate(shares) if share > 0]
-        closed = recorded[[split for split, share in enumerate(shares) if share <= 0]].sum(0)
-        left = total - closed
-        whole = sum(shares)
-        self._splits, self._strata = len(shares), len(total)
-        self._has = [[*map(int, row), int(row.sum())] for row in recorded]
-        self._wants = [
-            [share / whole * rows for rows in [*map(int, left), int(left.sum())]] for share in shares
-        ]
+        closed = [split for split in range(len(shares)) if split not in self._open]
+        left = total - recorded[closed].sum(0)
+        lacks = np.maximum(np.outer(shares, left) / sum(shares) - recorded, 0)
+        lacks[closed] = 0
+        new = total - recorded.sum(0)
+        wants = lacks * new / np.maximum(lacks.sum(0), 1)
+        self._share_of_row: list[list[float]] = (wants / np.maximum(new, 1)).tolist()
+        self._wants: list[list[float]] = np.maximum(wants, _LEAST).tolist()
+        self._has = [[0] * len(total) for _ in shares]
+        # Of all rows together: what was got, and what the strata wanted of those that were dealt.
+        self._all_wanted: list[float] = np.maximum(wants.sum(1), _LEAST).tolist()
+        self._all_had = [0] * len(shares)
+        self._all_due = [0.0] * len(shares)
+        self._weight = len(total)
 
     def __call__(self, rows: npt.NDArray[np.integer], times: int) -> list[int]:
         """How many of some clusters of equal composition go to each split."""
         counts: dict[int, int] = {}
         for stratum in rows.tolist():
             counts[stratum] = counts.get(stratum, 0) + 1
-        counts[_ALL] = len(rows)
+        size = len(rows)
         # The distance as a function of the number m that a split gets: a m^2 - 2 b m + something.
-        a, b = [0.0] * self._splits, [0.0] * self._splits
+        a, b = [0.0] * len(self._has), [0.0] * len(self._has)
         for split in self._open:
-            has, wants = self._has[split], self._wants[split]
+            has, wants, share = self._has[split], self._wants[split], self._share_of_row[split]
+            self._all_due[split] += times * sum(count * share[stratum] for stratum, count in counts.items())
+            weight = self._weight * size / self._all_wanted[split]
+            a[split] = weight * size
+            b[split] = weight * (self._all_due[split] - self._all_had[split])
             for stratum, count in counts.items():
-                weight = self._strata if stratum == _ALL else 1
-                a[split] += weight * count * count / wants[stratum]
-                b[split] += weight * count * (1 - has[stratum] / wants[stratum])
+                a[split] += count * count / wants[stratum]
+                b[split] += count * (1 - has[stratum] / wants[stratum])
         numbers = _least(a, b, times, self._open)
         for split in self._open:
+            self._all_had[split] += numbers[split] * size
             for stratum, count in counts.items():
                 self._has[split][stratum] += numbers[split] * count
         return numbers

@@ -7,7 +7,7 @@ import pytest
 
 from ft_assets.data.card.facts import SPLITS, STAGES, build_card, cluster_facts
 from ft_assets.data.cleaning import clean
-from ft_assets.data.config import CleaningConfig, LabelsConfig, SplitsConfig
+from ft_assets.data.config import CleaningConfig, ContractsConfig, LabelsConfig, SplitsConfig
 from ft_assets.data.contracts import expectations, run
 from ft_assets.data.labels import label
 from ft_assets_tests.data.helpers import answers, planted_tickets, split
@@ -27,7 +27,12 @@ def manifests_of(raw, labels):
     made = {"raw_examples": raw, "cleaned_examples": cleaned, "labeled_examples": labelled}
     made |= {f"{name}_split": tables for name, tables in parts.items()}
     checks = {
-        stage: run(expectations(stage, labels.label_names()), tables, parts if stage in SPLITS else None)
+        stage: run(
+            # A row of 100: then there is a check that fails.
+            expectations(stage, labels.label_names(), ContractsConfig(max_quarantined=0.01)),
+            tables,
+            parts if stage in SPLITS else None,
+        )
         for stage, tables in made.items()
     }
     manifests = {

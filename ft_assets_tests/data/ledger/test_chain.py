@@ -27,7 +27,9 @@ def entries_of(*rows: Row, known: Entries | None = None) -> pl.DataFrame:
 
 def appended(ledger: Ledger, *rows: Row) -> Ledger:
     new = entries_of(*rows, known=read(ledger))
-    return record(ledger, new, settings={"salt": "s"}, made_from="v1", at=AT)
+    return record(
+        ledger, new, settings={"salt": "s", "test": 0.15, "validation": 0.15}, made_from="v1", at=AT
+    )
 
 
 @pytest.fixture
