@@ -56,7 +56,7 @@ def test_a_model_that_writes_learns_the_same_compiled(rows, small_llama, tmp_pat
     results = [
         train_writer(
             small_llama, rows / "recipes.parquet", tmp_path / f"{compiles}", compile=compiles,
-            lora=LoraConfig(rank=2, alpha=4), learning_rate=1e-2, tokens_per_pass=200,
+            lora=LoraConfig(rank=2, alpha=4), epochs=3, learning_rate=1e-2, tokens_per_pass=200,
         )
         for compiles in (False, True)
     ]  # fmt: skip
