@@ -9,6 +9,7 @@
 - ledger: rows that move when one percent more arrives (none may), time and memory of assigning 5 million;
 - steps: what each step of that recipe costs, and what each filter beside it would;
 - filters: precision and recall of the language filter and the quality filters, on texts of `planted_filters.py`;
+- peer: the same recipe in Data-Juicer, which has an environment of its own (`--peer`, see `juicer.py`);
 - scale: memory and time of all data stages of a task, for 1.25 and for 5 million rows (half an hour).
 
 `--quick` does a tenth of it. Seconds are those of the processor, on one thread: neighbours on the machine count little.
@@ -31,7 +32,7 @@ import pyarrow as pa  # noqa: E402
 
 from benchmarks.bars import Bar, show  # noqa: E402
 from benchmarks.data_duplicates import measure_leakage, measure_pairs, measure_signatures  # noqa: E402
-from benchmarks.data_filters import RECIPE, measure_filters, measure_steps  # noqa: E402
+from benchmarks.data_filters import RECIPE, measure_filters, measure_peer, measure_steps  # noqa: E402
 from benchmarks.data_ledger import ROWS, measure_ledger  # noqa: E402
 from benchmarks.data_scale import measure_scale  # noqa: E402
 from benchmarks.planted import HARD_NEGATIVES, KINDS, hard_negative, mixed_texts, planted  # noqa: E402
@@ -40,7 +41,7 @@ from ft_assets.data.config import CleaningConfig  # noqa: E402
 from ft_assets.data.examples import RAW_SCHEMA  # noqa: E402
 from ft_assets.data.personal import spans  # noqa: E402
 
-PARTS = ("personal", "clean", "steps", "filters", "near_duplicates", "leakage", "ledger", "scale")
+PARTS = ("personal", "clean", "steps", "filters", "peer", "near_duplicates", "leakage", "ledger", "scale")
 GOAL = 0.95
 ROWS_A_SECOND = 20_000
 SEED = 20_261
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tenth of it")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts only")
     parser.add_argument("--seed", type=int, default=SEED, help="of what is planted")
+    parser.add_argument("--peer", type=Path, metavar="PYTHON", help="the Python that has Data-Juicer")
     given = parser.parse_args()
     bars: list[Bar] = []
     if "personal" in given.only:
@@ -70,6 +72,11 @@ def main() -> None:
         bars += measure_steps(mixed_rows(10_000 if given.quick else 50_000, given.seed))
     if "filters" in given.only:
         bars += measure_filters(50 if given.quick else 500, given.seed)
+    if "peer" in given.only:
+        if given.peer is None:
+            print("peer: left out: `--peer` names no Python that has Data-Juicer")
+        else:
+            bars += measure_peer(mixed_rows(10_000 if given.quick else 50_000, given.seed), given.peer)
     if "scale" in given.only:
         bars += measure_scale((125_000, 500_000) if given.quick else (1_250_000, 5_000_000), given.seed)
     show(bars)
