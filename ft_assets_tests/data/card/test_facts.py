@@ -58,7 +58,7 @@ def card(planted):
 def test_every_row_that_was_read_is_accounted_for(card):
     for stage in card["flow"]:
         assert stage["rows_in"] == sum(stage[fate] for fate in ("kept", "merged", "quarantined", "erased"))
-    assert [stage["stage"] for stage in card["flow"]] == list(STAGES)
+    assert [stage["stage"] for stage in card["flow"]] == [*STAGES, "splits"]
     assert sum(each["rows"] for each in card["splits"]) == card["flow"][-1]["kept"]
     lost = sum(stage["merged"] + stage["quarantined"] for stage in card["flow"])
     assert sum(each["rows"] for each in card["rules"]) == lost
@@ -74,8 +74,13 @@ def test_every_rule_that_took_rows_stands_with_what_to_do_the_most_first(card):
 def test_all_checks_stand_with_their_outcome(planted, card):
     manifests, _ = planted
     assert len(card["checks"]) == sum(len(manifest["checks"]) for manifest in manifests.values())
-    failed = sum(not check["passed"] for check in card["checks"])
-    assert f"{failed} of {len(card['checks'])} checks" in card["conclusion"]
+    assert f"All {len(card['checks'])} checks of its stages passed." in card["conclusion"]
+    [first, *rest] = manifests["raw_examples"]["checks"]
+    failing = manifests | {
+        "raw_examples": manifests["raw_examples"] | {"checks": [first | {"passed": False}, *rest]}
+    }
+    warned = build_card(ABOUT, failing, clusters={}, drift=NO_DRIFT, settings={})
+    assert f"1 of {len(card['checks'])} checks of its stages warns." in warned["conclusion"]
 
 
 def test_it_opens_with_the_rows_and_what_they_became(card):
@@ -105,3 +110,26 @@ def test_clusters_are_counted_by_size_and_the_largest_named_masked():
         {"name": None, "rows": 3},
         {"name": "b", "rows": 2},
     ]
+
+
+def test_what_only_some_tasks_have_is_taken_over_where_it_is_there(planted):
+    manifests, _ = planted
+    cleaned, labeled = manifests["cleaned_examples"], manifests["labeled_examples"]
+    languages = {"looked_at": 5, "of": 50, "by_language": {"en": 4, "und": 1}}
+    near = {
+        "action": "cluster",
+        "pairs": 3,
+        "by_similarity": {"0.8 to 0.9": 3},
+        "other_labels": 1,
+        "largest": ["x"],
+    }
+    more = manifests | {
+        "cleaned_examples": cleaned | {"summary": cleaned["summary"] | {"languages": languages}},
+        "labeled_examples": labeled | {"summary": labeled["summary"] | {"near_duplicates": near}},
+    }
+    card = build_card(ABOUT, more, clusters={}, drift=NO_DRIFT, settings={})
+    assert card["languages"] == languages
+    assert card["duplicates"]["near"] == {"pairs": 3, "by_similarity": {"0.8 to 0.9": 3}, "other_labels": 1}
+    assert card["duplicates"]["exact"] == sum(
+        each["rows"] for each in card["rules"] if each["fate"] == "merged"
+    )

@@ -130,6 +130,28 @@ def test_the_stream_has_room_for_all_of_its_labels(plain):
     assert max(middles) < 90
 
 
+def test_languages_near_duplicates_and_ratings_are_shown_where_they_were_counted(plain):
+    by_language = {f"l{place}": 100 - place for place in range(12)}
+    more = {
+        "languages": {"looked_at": 500, "of": 900, "by_language": by_language},
+        "duplicates": plain[0]["duplicates"]
+        | {"near": {"pairs": 7, "by_similarity": {"0.8 to 0.9": 7}, "other_labels": 2}},
+        "ratings": {"ratings": 41, "contested": 5, "mean_disagreement": 0.125},
+    }
+    text = Page(render_card(plain[0] | more)).text
+    for told in (
+        "Of 500 rows drawn by lot",
+        "l7",
+        "others",
+        "Jaccard 0.8 to 0.9",
+        "Such pairs with different labels",
+        "Contested",
+        "0.125",
+    ):
+        assert told in text
+    assert "l8" not in text and "Ratings" not in plain[2].text
+
+
 def test_a_stage_that_keeps_nothing_can_still_be_drawn(plain):
     card = plain[0]
     nothing = [stage | {"kept": 0} for stage in card["flow"]]
