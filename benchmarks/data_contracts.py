@@ -16,6 +16,7 @@ from ft_assets.data.contracts import STAGES, Expectation, expectations, run
 from ft_assets.data.examples import RAW_SCHEMA, StageTables, counts
 from ft_assets.data.labels import label
 from ft_assets.data.ledger.entries import Entries
+from ft_assets.data.near_duplicates import settled
 from ft_assets.data.splits import split
 
 __all__ = ["measure_contracts"]
@@ -94,8 +95,14 @@ def _stages(rows: int, seed: int) -> Mapping[str, StageTables]:
     nothing = StageTables(raw)
     summary = counts(rows, raw, nothing.quarantine, nothing.merged) | {"files": [{"file": "rows.jsonl"}]}
     cleaned = clean(raw, CleaningConfig())
-    labelled = label(cleaned.examples, LabelsConfig(names=LABELS))
-    parts = split(labelled.examples, SplitsConfig(), entries=Entries.none(), ledger_id="ab" * 16).tables
+    labelled = settled(label(cleaned.examples, LabelsConfig(names=LABELS)), CleaningConfig().near_duplicates)
+    parts = split(
+        labelled.examples,
+        SplitsConfig(),
+        entries=Entries.none(),
+        ledger_id="ab" * 16,
+        pairs=labelled.near_duplicates,
+    ).tables
     return {
         "raw_examples": StageTables(raw, summary=summary),
         "cleaned_examples": cleaned,

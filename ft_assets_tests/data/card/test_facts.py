@@ -10,6 +10,7 @@ from ft_assets.data.cleaning import clean
 from ft_assets.data.config import CleaningConfig, LabelsConfig, SplitsConfig
 from ft_assets.data.contracts import expectations, run
 from ft_assets.data.labels import label
+from ft_assets.data.near_duplicates import settled
 from ft_assets_tests.data.helpers import answers, planted_tickets, split
 
 ABOUT = {
@@ -22,8 +23,8 @@ NO_DRIFT = {"says": "nothing to compare", "measures": []}
 def manifests_of(raw, labels):
     """The manifests of all stages, as far as a card reads them."""
     cleaned = clean(raw.examples, CleaningConfig())
-    labelled = label(cleaned.examples, labels)
-    parts = split(labelled.examples, SplitsConfig())
+    labelled = settled(label(cleaned.examples, labels), CleaningConfig().near_duplicates)
+    parts = split(labelled.examples, SplitsConfig(), pairs=labelled.near_duplicates)
     made = {"raw_examples": raw, "cleaned_examples": cleaned, "labeled_examples": labelled}
     made |= {f"{name}_split": tables for name, tables in parts.items()}
     checks = {
@@ -74,13 +75,14 @@ def test_every_rule_that_took_rows_stands_with_what_to_do_the_most_first(card):
 def test_all_checks_stand_with_their_outcome(planted, card):
     manifests, _ = planted
     assert len(card["checks"]) == sum(len(manifest["checks"]) for manifest in manifests.values())
-    assert f"All {len(card['checks'])} checks of its stages passed." in card["conclusion"]
-    [first, *rest] = manifests["raw_examples"]["checks"]
-    failing = manifests | {
-        "raw_examples": manifests["raw_examples"] | {"checks": [first | {"passed": False}, *rest]}
-    }
-    warned = build_card(ABOUT, failing, clusters={}, drift=NO_DRIFT, settings={})
-    assert f"1 of {len(card['checks'])} checks of its stages warns." in warned["conclusion"]
+    passed = {"raw_examples": [{"passed": True}], "test_split": [{"passed": True}]}
+    one = passed | {"raw_examples": [{"passed": False}]}
+    for outcomes, told in (
+        (passed, "All 2 checks of its stages passed."),
+        (one, "1 of 2 checks of its stages warns."),
+    ):
+        made = {stage: each | {"checks": outcomes.get(stage, [])} for stage, each in manifests.items()}
+        assert told in build_card(ABOUT, made, clusters={}, drift=NO_DRIFT, settings={})["conclusion"]
 
 
 def test_it_opens_with_the_rows_and_what_they_became(card):
