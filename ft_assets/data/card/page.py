@@ -6,11 +6,13 @@ beside labels in HTML.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from ft_assets.pages.charts import clip
+from ft_assets.pages.charts import clip, visible
 from ft_assets.pages.html import environment, safe, style
 
 __all__ = ["TEMPLATES", "render_card"]
@@ -48,6 +50,8 @@ def render_card(card: Mapping[str, Any]) -> str:
         "words": lambda name: str(name).replace("_", " "),
         "kind": lambda name: PERSONAL.get(name, name),
         "cut": clip,
+        "coded": coded,
+        "by_count": lambda counts: sorted(counts.items(), key=lambda item: (-item[1], item[0])),
         "figure": lambda value: NO_VALUE if value is None else f"{value:.3f}",
     }
     return (
@@ -70,6 +74,11 @@ def render_card(card: Mapping[str, Any]) -> str:
             settings=_flat(card["settings"]),
         )
     )
+
+
+def coded(text: str) -> Any:
+    """A sentence with what stands in backticks as code."""
+    return safe(re.sub("`([^`]+)`", r"<code>\1</code>", escape(visible(text))))
 
 
 def percent(share: float | None) -> str:

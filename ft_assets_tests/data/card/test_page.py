@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from ft_assets.data.card.facts import build_card, cluster_facts
-from ft_assets.data.card.page import flow, percent, render_card
+from ft_assets.data.card.page import coded, flow, percent, render_card
 from ft_assets.data.config import LabelsConfig
 from ft_assets.data.examples import StageTables, counts
 from ft_assets_tests.data.card.test_facts import ABOUT, NO_DRIFT, manifests_of
@@ -101,6 +101,10 @@ def test_hostile_names_are_shown_as_text(hostile):
     assert "{{ 7*7 }}" in hostile.text
 
 
+def test_code_in_an_advice_is_code_and_the_rest_is_text():
+    assert coded("set `a: <b>` or <i>") == "set <code>a: &lt;b&gt;</code> or &lt;i&gt;"
+
+
 def test_hostile_values_stay_out_of_styles(hostile):
     styles = [value for name, value in hostile.attributes if name == "style"]
     assert styles and all(re.fullmatch(r"(width|height|left|top):[\d.]+%", value) for value in styles)
@@ -150,6 +154,15 @@ def test_languages_near_duplicates_and_ratings_are_shown_where_they_were_counted
     ):
         assert told in text
     assert "l8" not in text and "Ratings" not in plain[2].text
+
+
+def test_a_task_whose_model_writes_has_lengths_of_answers_and_no_labels(plain):
+    card = plain[0]
+    answers = {name: card["lengths"][name] for name in ("unit", "edges", "after")}
+    splits = [split | {"labels": None, "label_shares": None} for split in card["splits"]]
+    page = Page(render_card(card | {"labels": None, "answer_lengths": answers, "splits": splits}))
+    assert "Answers" in page.text
+    assert "Labelled rows, the commonest" not in page.text and "Beside each label" not in page.text
 
 
 def test_a_stage_that_keeps_nothing_can_still_be_drawn(plain):
