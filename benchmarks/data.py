@@ -10,6 +10,7 @@
 - steps: what each step of that recipe costs, and what each filter beside it would;
 - filters: precision and recall of the language filter and the quality filters, on texts of `planted_filters.py`;
 - peer: the same recipe in Data-Juicer, which has an environment of its own (`--peer`, see `juicer.py`);
+- contracts: seconds of the processor for the checks of all stages, and of Great Expectations among them;
 - scale: memory and time of all data stages of a task, for 1.25 and for 5 million rows (half an hour).
 
 `--quick` does a tenth of it. Seconds are those of the processor, on one thread: neighbours on the machine count little.
@@ -31,6 +32,7 @@ import polars as pl  # noqa: E402
 import pyarrow as pa  # noqa: E402
 
 from benchmarks.bars import Bar, show  # noqa: E402
+from benchmarks.data_contracts import measure_contracts  # noqa: E402
 from benchmarks.data_duplicates import measure_leakage, measure_pairs, measure_signatures  # noqa: E402
 from benchmarks.data_filters import RECIPE, measure_filters, measure_peer, measure_steps  # noqa: E402
 from benchmarks.data_ledger import ROWS, measure_ledger  # noqa: E402
@@ -41,7 +43,18 @@ from ft_assets.data.config import CleaningConfig  # noqa: E402
 from ft_assets.data.examples import RAW_SCHEMA  # noqa: E402
 from ft_assets.data.personal import spans  # noqa: E402
 
-PARTS = ("personal", "clean", "steps", "filters", "peer", "near_duplicates", "leakage", "ledger", "scale")
+PARTS = (
+    "personal",
+    "clean",
+    "steps",
+    "filters",
+    "peer",
+    "near_duplicates",
+    "leakage",
+    "ledger",
+    "contracts",
+    "scale",
+)
 GOAL = 0.95
 ROWS_A_SECOND = 20_000
 SEED = 20_261
@@ -77,6 +90,8 @@ def main() -> None:
             print("peer: left out: `--peer` names no Python that has Data-Juicer")
         else:
             bars += measure_peer(mixed_rows(10_000 if given.quick else 50_000, given.seed), given.peer)
+    if "contracts" in given.only:
+        bars += measure_contracts(10_000 if given.quick else 100_000, given.seed)
     if "scale" in given.only:
         bars += measure_scale((125_000, 500_000) if given.quick else (1_250_000, 5_000_000), given.seed)
     show(bars)

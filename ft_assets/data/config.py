@@ -42,6 +42,9 @@ SettableCheck = Literal[
     "every_class_present",
     "answers_present",
     "label_balance",
+    "near_duplicate_clusters_small",
+    "near_duplicate_labels_agree",
+    "few_shared_passages",
 ]
 """Checks whose outcome is a matter of taste; the others say that something is wrong."""
 PersonalKind = Literal["email", "phone", "card", "iban", "id", "ip", "key", "url"]

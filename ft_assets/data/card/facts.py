@@ -51,7 +51,7 @@ def build_card(
         "card_format": 1,
         **about,
         "files": _files(raw),
-        "flow": [_flow(name, summaries[name]) for name in STAGES],
+        "flow": [*(_flow(name, summaries[name]) for name in STAGES), _split_flow(summaries)],
         "splits": [_split(name, summaries[name]) for name in SPLITS],
         "labels": _labels(labeled),
         "lengths": cleaned.get("lengths"),
@@ -60,8 +60,11 @@ def build_card(
         "personal_data": cleaned.get("personal_data") or {},
         "repaired": cleaned.get("repaired") or {},
         "languages": cleaned.get("languages"),
+        "duplicates": _duplicates(summaries),
+        "ratings": labeled.get("ratings"),
+        "corrections": labeled.get("corrections"),
         "unknown_labels": labeled.get("unknown_values") or [],
-        "clusters": {**clusters, "texts_in_several_groups": labeled.get("texts_in_several_groups", 0)},
+        "clusters": dict(clusters),
         "drift": dict(drift),
         "checks": [
             {"asset": asset, **check} for asset, manifest in stages.items() for check in manifest["checks"]
@@ -118,6 +121,25 @@ def _files(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _flow(stage: str, summary: Mapping[str, Any]) -> dict[str, Any]:
     return {"stage": stage, "rows_in": summary["rows_in"], **{fate: summary.get(fate, 0) for fate in _FATES}}
+
+
+def _split_flow(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The three splits as one stage: each counts as its rows in what came into it."""
+    parts = [_flow(name, summaries[name]) for name in SPLITS]
+    return {"stage": "splits"} | {key: sum(part[key] for part in parts) for key in ("rows_in", *_FATES)}
+
+
+def _duplicates(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Rows merged as equal, texts under several groups, and what is known of near duplicates (None: not looked for)."""
+    labeled = summaries["labeled_examples"]
+    exact = sum(summaries[name]["by_rule"].get("exact_duplicate", 0) for name in STAGES)
+    near = labeled.get("near_duplicates")
+    return {
+        "exact": exact,
+        "texts_in_several_groups": labeled.get("texts_in_several_groups", 0),
+        "near": near
+        and {name: near[name] for name in ("pairs", "by_similarity", "other_labels") if name in near},
+    }
 
 
 def _split(asset: str, summary: Mapping[str, Any]) -> dict[str, Any]:

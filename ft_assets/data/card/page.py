@@ -6,11 +6,13 @@ beside labels in HTML.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from ft_assets.pages.charts import clip
+from ft_assets.pages.charts import clip, visible
 from ft_assets.pages.html import environment, safe, style
 
 __all__ = ["TEMPLATES", "render_card"]
@@ -20,7 +22,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 _COLUMNS = (0.0, 24.5, 49.0, 73.5, 98.5)
 _HEIGHT, _NODE, _TURN = 62.0, 1.5, 11.0
 _GAP, _LABEL, _BETWEEN, _LEAST = 6.0, 22.0, 2.0, 0.8
-_MOST_LABELS = 30
+_MOST_LABELS, _MOST_LANGUAGES = 30, 8
 NO_VALUE = "\N{EN DASH}"
 
 PERSONAL = {
@@ -48,6 +50,8 @@ def render_card(card: Mapping[str, Any]) -> str:
         "words": lambda name: str(name).replace("_", " "),
         "kind": lambda name: PERSONAL.get(name, name),
         "cut": clip,
+        "coded": coded,
+        "by_count": lambda counts: sorted(counts.items(), key=lambda item: (-item[1], item[0])),
         "figure": lambda value: NO_VALUE if value is None else f"{value:.3f}",
     }
     return (
@@ -64,11 +68,17 @@ def render_card(card: Mapping[str, Any]) -> str:
                 if found and (histogram := _histogram(title, found))
             ],
             most_labels=_MOST_LABELS,
+            languages=_languages(card["languages"]),
             failed=[check for check in card["checks"] if not check["passed"]],
             checks=_by_asset(card["checks"]),
             settings=_flat(card["settings"]),
         )
     )
+
+
+def coded(text: str) -> Any:
+    """A sentence with what stands in backticks as code."""
+    return safe(re.sub("`([^`]+)`", r"<code>\1</code>", escape(visible(text))))
 
 
 def percent(share: float | None) -> str:
@@ -81,7 +91,7 @@ def percent(share: float | None) -> str:
 
 
 def flow(card: Mapping[str, Any]) -> dict[str, Any]:
-    """The rows as a stream: read, readable, cleaned, labelled, split; what leaves it turns down.
+    """The rows as a stream: read, readable, cleaned, labelled, split; what leaves it on the way turns down.
 
     Returns:
         svg; heads (name, rows and place of each column); splits (name, rows, share and height of each); losses (place
@@ -90,15 +100,18 @@ def flow(card: Mapping[str, Any]) -> dict[str, Any]:
     stages, splits = card["flow"], card["splits"]
     read = stages[0]["rows_in"]
     scale = _HEIGHT / max(read, 1)
-    rows = [read, *(stage["kept"] for stage in stages)]
+    rows = [read, *(stage["kept"] for stage in stages[:3])]
     thick = [max(count * scale, _LEAST if count else 0) for count in rows]
     body, losses = "", []
     for place, stage in enumerate(stages):
         left = _COLUMNS[place] + _NODE
-        body += _band("kept", (left, _COLUMNS[place + 1]), (0, 0), thick[place + 1])
+        kept = stage["kept"] * scale
+        if place < len(stages) - 1:  # the last one goes to several ends
+            kept = thick[place + 1]
+            body += _band("kept", (left, _COLUMNS[place + 1]), (0, 0), kept)
         lost = {fate: stage[fate] for fate in ("merged", "quarantined", "erased") if stage[fate]}
         wide = {fate: max(count * scale, _LEAST) for fate, count in lost.items()}
-        top, then = thick[place + 1], 100 - sum(wide.values()) - _BETWEEN * max(len(wide) - 1, 0)
+        top, then = kept, 100 - sum(wide.values()) - _BETWEEN * max(len(wide) - 1, 0)
         for fate in lost:
             body += _band(fate, (left, left + _TURN), (top, then), wide[fate])
             top, then = top + wide[fate], then + wide[fate] + _BETWEEN
@@ -179,6 +192,20 @@ def _labels(labels: Mapping[str, Any] | None) -> list[dict[str, Any]]:
             }
         found.append(line)
     return found
+
+
+def _languages(found: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """A line a language, the commonest first; the rarest together."""
+    if not found or not found["by_language"]:
+        return []
+    tally = sorted(found["by_language"].items(), key=lambda item: (-item[1], item[0]))
+    rest = sum(count for _, count in tally[_MOST_LANGUAGES:])
+    shown = [*tally[:_MOST_LANGUAGES], *([("others", rest)] if rest else [])]
+    total, most = sum(found["by_language"].values()), max(count for _, count in shown)
+    return [
+        {"language": name, "rows": count, "share": count / total, "bar": round(100 * count / most, 1)}
+        for name, count in shown
+    ]
 
 
 def _histogram(title: str, lengths: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from ft_assets.data.cleaning import clean
 from ft_assets.data.config import CleaningConfig, ContractsConfig, LabelsConfig, SplitsConfig
 from ft_assets.data.contracts import expectations, run
 from ft_assets.data.labels import label
+from ft_assets.data.near_duplicates import settled
 from ft_assets_tests.data.helpers import answers, planted_tickets, split
 
 ABOUT = {
@@ -22,8 +23,8 @@ NO_DRIFT = {"says": "nothing to compare", "measures": []}
 def manifests_of(raw, labels):
     """The manifests of all stages, as far as a card reads them."""
     cleaned = clean(raw.examples, CleaningConfig())
-    labelled = label(cleaned.examples, labels)
-    parts = split(labelled.examples, SplitsConfig())
+    labelled = settled(label(cleaned.examples, labels), CleaningConfig().near_duplicates)
+    parts = split(labelled.examples, SplitsConfig(), pairs=labelled.near_duplicates)
     made = {"raw_examples": raw, "cleaned_examples": cleaned, "labeled_examples": labelled}
     made |= {f"{name}_split": tables for name, tables in parts.items()}
     checks = {
@@ -63,7 +64,7 @@ def card(planted):
 def test_every_row_that_was_read_is_accounted_for(card):
     for stage in card["flow"]:
         assert stage["rows_in"] == sum(stage[fate] for fate in ("kept", "merged", "quarantined", "erased"))
-    assert [stage["stage"] for stage in card["flow"]] == list(STAGES)
+    assert [stage["stage"] for stage in card["flow"]] == [*STAGES, "splits"]
     assert sum(each["rows"] for each in card["splits"]) == card["flow"][-1]["kept"]
     lost = sum(stage["merged"] + stage["quarantined"] for stage in card["flow"])
     assert sum(each["rows"] for each in card["rules"]) == lost
@@ -79,8 +80,14 @@ def test_every_rule_that_took_rows_stands_with_what_to_do_the_most_first(card):
 def test_all_checks_stand_with_their_outcome(planted, card):
     manifests, _ = planted
     assert len(card["checks"]) == sum(len(manifest["checks"]) for manifest in manifests.values())
-    failed = sum(not check["passed"] for check in card["checks"])
-    assert f"{failed} of {len(card['checks'])} checks" in card["conclusion"]
+    passed = {"raw_examples": [{"passed": True}], "test_split": [{"passed": True}]}
+    one = passed | {"raw_examples": [{"passed": False}]}
+    for outcomes, told in (
+        (passed, "All 2 checks of its stages passed."),
+        (one, "1 of 2 checks of its stages warns."),
+    ):
+        made = {stage: each | {"checks": outcomes.get(stage, [])} for stage, each in manifests.items()}
+        assert told in build_card(ABOUT, made, clusters={}, drift=NO_DRIFT, settings={})["conclusion"]
 
 
 def test_it_opens_with_the_rows_and_what_they_became(card):
@@ -110,3 +117,26 @@ def test_clusters_are_counted_by_size_and_the_largest_named_masked():
         {"name": None, "rows": 3},
         {"name": "b", "rows": 2},
     ]
+
+
+def test_what_only_some_tasks_have_is_taken_over_where_it_is_there(planted):
+    manifests, _ = planted
+    cleaned, labeled = manifests["cleaned_examples"], manifests["labeled_examples"]
+    languages = {"looked_at": 5, "of": 50, "by_language": {"en": 4, "und": 1}}
+    near = {
+        "action": "cluster",
+        "pairs": 3,
+        "by_similarity": {"0.8 to 0.9": 3},
+        "other_labels": 1,
+        "largest": ["x"],
+    }
+    more = manifests | {
+        "cleaned_examples": cleaned | {"summary": cleaned["summary"] | {"languages": languages}},
+        "labeled_examples": labeled | {"summary": labeled["summary"] | {"near_duplicates": near}},
+    }
+    card = build_card(ABOUT, more, clusters={}, drift=NO_DRIFT, settings={})
+    assert card["languages"] == languages
+    assert card["duplicates"]["near"] == {"pairs": 3, "by_similarity": {"0.8 to 0.9": 3}, "other_labels": 1}
+    assert card["duplicates"]["exact"] == sum(
+        each["rows"] for each in card["rules"] if each["fate"] == "merged"
+    )

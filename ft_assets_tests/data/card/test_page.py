@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from ft_assets.data.card.facts import build_card, cluster_facts
-from ft_assets.data.card.page import flow, percent, render_card
+from ft_assets.data.card.page import coded, flow, percent, render_card
 from ft_assets.data.config import LabelsConfig
 from ft_assets.data.examples import StageTables, counts
 from ft_assets_tests.data.card.test_facts import ABOUT, NO_DRIFT, manifests_of
@@ -101,6 +101,10 @@ def test_hostile_names_are_shown_as_text(hostile):
     assert "{{ 7*7 }}" in hostile.text
 
 
+def test_code_in_an_advice_is_code_and_the_rest_is_text():
+    assert coded("set `a: <b>` or <i>") == "set <code>a: &lt;b&gt;</code> or &lt;i&gt;"
+
+
 def test_hostile_values_stay_out_of_styles(hostile):
     styles = [value for name, value in hostile.attributes if name == "style"]
     assert styles and all(re.fullmatch(r"(width|height|left|top):[\d.]+%", value) for value in styles)
@@ -128,6 +132,37 @@ def test_the_stream_has_room_for_all_of_its_labels(plain):
     # A label of three lines is a fifth of the figure's height.
     assert all(after - before >= 20 for before, after in pairwise(middles))
     assert max(middles) < 90
+
+
+def test_languages_near_duplicates_and_ratings_are_shown_where_they_were_counted(plain):
+    by_language = {f"l{place}": 100 - place for place in range(12)}
+    more = {
+        "languages": {"looked_at": 500, "of": 900, "by_language": by_language},
+        "duplicates": plain[0]["duplicates"]
+        | {"near": {"pairs": 7, "by_similarity": {"0.8 to 0.9": 7}, "other_labels": 2}},
+        "ratings": {"ratings": 41, "contested": 5, "mean_disagreement": 0.125},
+    }
+    text = Page(render_card(plain[0] | more)).text
+    for told in (
+        "Of 500 rows drawn by lot",
+        "l7",
+        "others",
+        "Jaccard 0.8 to 0.9",
+        "Such pairs with different labels",
+        "Contested",
+        "0.125",
+    ):
+        assert told in text
+    assert "l8" not in text and "Ratings" not in plain[2].text
+
+
+def test_a_task_whose_model_writes_has_lengths_of_answers_and_no_labels(plain):
+    card = plain[0]
+    answers = {name: card["lengths"][name] for name in ("unit", "edges", "after")}
+    splits = [split | {"labels": None, "label_shares": None} for split in card["splits"]]
+    page = Page(render_card(card | {"labels": None, "answer_lengths": answers, "splits": splits}))
+    assert "Answers" in page.text
+    assert "Labelled rows, the commonest" not in page.text and "Beside each label" not in page.text
 
 
 def test_a_stage_that_keeps_nothing_can_still_be_drawn(plain):
