@@ -50,13 +50,15 @@ def run(
     """See `contracts.run`."""
     of = {
         frame: [each for each in expected if each.frame == frame]
-        for frame in ("rows", "files", "counts", "schema")
+        for frame in ("rows", "files", "corrections", "counts", "schema")
     }
     outcomes: list[CheckOutcome] = []
     if of["rows"]:
         outcomes += _judge_values(of["rows"], _rows(of["rows"], tables, splits))
     if of["files"]:
         outcomes += _judge_values(of["files"], _files(tables))
+    if of["corrections"]:
+        outcomes += _judge_values(of["corrections"], _corrections(tables))
     if of["counts"]:
         outcomes += _judge_counts(of["counts"], _counts(of["counts"], tables, splits))
     if of["schema"]:
@@ -179,6 +181,20 @@ def _files(tables: StageTables) -> pl.DataFrame:
             "readable": ["unreadable" not in file for file in files],
         },
         schema={"example_id": pl.String, "readable": pl.Boolean},
+    )
+
+
+def _corrections(tables: StageTables) -> pl.DataFrame:
+    """One line a text that is corrected, and one an id that no row has; the first of these are named."""
+    told = tables.summary.get("corrections") or {"texts": 0, "unused": 0, "unused_ids": []}
+    named = told["unused_ids"]
+    rest = told["unused"] - len(named)
+    return pl.DataFrame(
+        {
+            "example_id": [*named, *[None] * (rest + told["texts"])],
+            "used": [*[False] * told["unused"], *[True] * told["texts"]],
+        },
+        schema={"example_id": pl.String, "used": pl.Boolean},
     )
 
 
@@ -316,9 +332,9 @@ def _judge_values(expected: Sequence[Expectation], frame: pl.DataFrame) -> Itera
         elif isinstance(found.get("observed_value"), int | float):
             what = f"found {found['observed_value']}"
         else:
-            of = f"files ({', '.join(map(repr, names))})" if each.frame == "files" else "rows"
-            what = f"{unexpected} of {checked} {of}"
-        ids = names if each.frame == "rows" else []
+            of = {"files": f"files ({', '.join(map(repr, names))})", "corrections": "corrected rows"}
+            what = f"{unexpected} of {checked} {of.get(each.frame, 'rows')}"
+        ids = [] if each.frame == "files" else names
         yield _outcome(each, result, what, checked=checked, unexpected=unexpected, ids=ids)
 
 

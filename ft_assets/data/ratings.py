@@ -18,11 +18,7 @@ import polars as pl
 
 from ft_assets.data.formats import Json
 
-__all__ = ["TIED", "VOTED", "as_label", "pooled", "pseudonym", "ratings_of", "votes"]
-
-TIED = "tied_ratings"
-VOTED = "ratings_pooled"
-"""Rule by which the rows of a text are merged into the one that stands for it: their ratings were counted together."""
+__all__ = ["as_label", "disagreement", "majority", "pseudonym", "ratings_of", "tally", "votes"]
 
 
 def pseudonym(rater: str) -> str:
@@ -70,21 +66,43 @@ def votes(rows: pl.DataFrame) -> pl.DataFrame:
     return held.explode("label").select("text_key", pl.col("label").list.get(1))
 
 
-def pooled(rows: pl.DataFrame) -> pl.DataFrame:
-    """The vote: the label that most ratings of each text are for.
+def tally(rows: pl.DataFrame) -> pl.DataFrame:
+    """How many ratings of each text are for each label.
 
     Args:
         rows: One line a rating: text_key and mapped, the label that it is for (null: none of the task's).
 
     Returns:
-        One line a text with at least one rating that is for a label: text_key, mapped (null where several labels
-        lead), ratings (those that are for a label) and tied. Sorted by text_key.
+        text_key, mapped and n, for each pair that there is.
     """
-    counted = rows.drop_nulls("mapped").group_by("text_key", "mapped").len("n")
-    leads = pl.col("n") == pl.col("n").max()
-    found = counted.group_by("text_key").agg(
-        pl.col("mapped").filter(leads).alias("leading"), pl.col("n").sum().cast(pl.Int64).alias("ratings")
-    )
+    return rows.drop_nulls("mapped").group_by("text_key", "mapped").agg(pl.len().cast(pl.Int64).alias("n"))
+
+
+def majority(tallied: pl.DataFrame) -> pl.DataFrame:
+    """The label that most ratings of each text are for.
+
+    Args:
+        tallied: What `tally` gives.
+
+    Returns:
+        text_key, mapped (null where several labels lead) and tied.
+    """
+    leading = pl.col("mapped").filter(pl.col("n") == pl.col("n").max()).alias("leading")
+    found = tallied.group_by("text_key").agg(leading)
     tied = pl.col("leading").list.len() > 1
     only = pl.when(~tied).then(pl.col("leading").list.first()).alias("mapped")
-    return found.select("text_key", only, "ratings", tied.alias("tied")).sort("text_key")
+    return found.select("text_key", only, tied.alias("tied"))
+
+
+def disagreement(rows: pl.DataFrame, tallied: pl.DataFrame) -> pl.Series:
+    """The share of a text's ratings that are for another label than it has: 0 if all agree; null if there are none.
+
+    Args:
+        rows: text_key and mapped, the label that the text has.
+        tallied: What `tally` gives.
+    """
+    total = tallied.group_by("text_key").agg(pl.col("n").sum().alias("all"))
+    counted = rows.select("text_key", "mapped").join(total, on="text_key", how="left", maintain_order="left")
+    counted = counted.join(tallied, on=["text_key", "mapped"], how="left", maintain_order="left")
+    against = (pl.col("all") - pl.col("n").fill_null(0)) / pl.col("all")
+    return counted.select(against.alias("disagreement")).to_series()
