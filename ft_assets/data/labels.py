@@ -133,7 +133,7 @@ class _Ratings:
         self._config = config
         self._pooled = self._rated(same)
         self._repeated = same.select("text_key").unique()
-        self._tally = tally(self._pooled)
+        self._tally = pl.DataFrame()
         self._usable = self._unusable = 0
         self.unknown = Counter[str]()
 

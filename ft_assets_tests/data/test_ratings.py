@@ -4,9 +4,7 @@ import polars as pl
 import pytest
 
 from ft_assets.data.formats import Json
-from ft_assets.data.ratings import as_label, pooled, pseudonym, ratings_of, votes
-
-LABELS = ["neg", "pos"]
+from ft_assets.data.ratings import as_label, disagreement, majority, pseudonym, ratings_of, tally, votes
 
 
 def test_a_pseudonym_tells_raters_apart_and_not_who_they_are() -> None:
@@ -42,12 +40,18 @@ def test_each_rating_is_a_vote_and_a_row_without_any_has_none() -> None:
     assert votes(rows).rows() == [("a", "pos"), ("a", "neg")]
 
 
-def test_most_votes_decide_and_a_tie_decides_nothing() -> None:
-    rows = pl.DataFrame(
-        [("a", "pos"), ("a", "neg"), ("a", "pos"), ("b", "pos"), ("b", "neg"), ("c", None)],
-        schema={"text_key": pl.String, "mapped": pl.String},
-        orient="row",
+def counted(*ratings: tuple[str, str | None]) -> pl.DataFrame:
+    return tally(pl.DataFrame(ratings, schema={"text_key": pl.String, "mapped": pl.String}, orient="row"))
+
+
+def test_most_ratings_decide_and_a_tie_decides_nothing() -> None:
+    found = majority(
+        counted(("a", "pos"), ("a", "neg"), ("a", "pos"), ("b", "pos"), ("b", "neg"), ("c", None))
     )
-    found = pooled(rows)
-    assert found.select("text_key", "ratings", "tied").rows() == [("a", 3, False), ("b", 2, True)]
-    assert found["mapped"].to_list() == ["pos", None]
+    assert found.sort("text_key").rows() == [("a", "pos", False), ("b", None, True)]
+
+
+def test_disagreement_is_the_share_of_ratings_for_another_label() -> None:
+    ratings = counted(("a", "pos"), ("a", "neg"), ("a", "pos"), ("b", "neg"), ("c", None))
+    rows = pl.DataFrame({"text_key": ["c", "a", "b", "a"], "mapped": ["pos", "pos", "neg", "neutral"]})
+    assert disagreement(rows, ratings).to_list() == [None, 1 / 3, 0.0, 1.0]
