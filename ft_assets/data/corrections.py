@@ -21,7 +21,7 @@ from ft_assets.data.spreadsheets import neutral, restored
 from ft_assets.disk import flock, make_directory, room, sync, write_synced
 from ft_assets.errors import UserError
 
-__all__ = ["COLUMNS", "REJECT", "Correction", "add", "parse", "read", "time_of"]
+__all__ = ["COLUMNS", "REJECT", "Correction", "add", "parse", "read", "time_of", "unknown"]
 
 COLUMNS = ("example_id", "label", "by", "at", "why")
 REJECT = "reject"
@@ -100,8 +100,7 @@ def add(path: Path, corrections: Sequence[Correction], labels: Sequence[str]) ->
         make_directory(path.parent)
         with flock(path.with_name(f".{path.name}.lock")):
             before = path.read_bytes() if path.is_file() else b""
-            known = {_content(each) for each in parse(before, path, labels)}
-            new = [each for each in dict.fromkeys(map(_content, corrections)) if each not in known]
+            new = _new(parse(before, path, labels), corrections)
             if not new:
                 return 0
             if before and not before.endswith(b"\n"):
@@ -114,6 +113,13 @@ def add(path: Path, corrections: Sequence[Correction], labels: Sequence[str]) ->
                 draft.unlink(missing_ok=True)
             sync(path.parent)
     return len(new)
+
+
+def unknown(path: Path, corrections: Sequence[Correction], labels: Sequence[str]) -> list[Correction]:
+    """Those of the corrections that `add` would add; arguments and errors as there."""
+    contents = set(_new(read(path, labels) if path.is_file() else [], corrections))
+    first = {_content(each): each for each in reversed(corrections)}
+    return [each for each in corrections if first[_content(each)] is each and _content(each) in contents]
 
 
 def time_of(text: str) -> str | None:
@@ -133,6 +139,12 @@ def _content(each: Correction) -> tuple[str, ...]:
     """The fields of a line, in the order of `COLUMNS`, with the time as people write it."""
     at = each.at.replace(".000000", "").replace("+00:00", "Z")
     return (each.example_id, each.label, each.by, at, each.why)
+
+
+def _new(known: Sequence[Correction], corrections: Sequence[Correction]) -> list[tuple[str, ...]]:
+    """What the corrections say that is not known, each once, in their order."""
+    there = set(map(_content, known))
+    return [each for each in dict.fromkeys(map(_content, corrections)) if each not in there]
 
 
 def _lines(contents: Sequence[tuple[str, ...]], path: Path, *, first: bool) -> bytes:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from ft_assets.data.label_errors import find_label_errors
 
-__all__ = ["QUEUE_SCHEMA", "codes_of", "drawn", "folds", "queue"]
+__all__ = ["QUEUE_SCHEMA", "codes_of", "drawn", "folds", "nothing_judged", "queue"]
 
 QUEUE_SCHEMA = pa.schema(
     [
@@ -115,6 +115,12 @@ def queue(
         ],
     }
     return pa.table({name: made[name] for name in QUEUE_SCHEMA.names}, schema=QUEUE_SCHEMA), summary
+
+
+def nothing_judged() -> tuple[pa.Table, dict[str, Any]]:
+    """The queue, and what there is to tell of it, where no row could be judged."""
+    summary = {"judged": 0, "suspects": 0, "kept": 0, "wrong_share": 0.0, "pairs": []}
+    return QUEUE_SCHEMA.empty_table(), summary
 
 
 def codes_of(column: pa.ChunkedArray, labels: Sequence[str]) -> npt.NDArray[np.int64]:

@@ -23,11 +23,7 @@ _STRENGTH = 1.0
 
 
 def out_of_fold(
-    texts: pa.ChunkedArray,
-    labels: npt.NDArray[np.int64],
-    fold: npt.NDArray[np.int64],
-    classes: int,
-    seed: int = 0,
+    texts: pa.ChunkedArray, labels: npt.NDArray[np.int64], fold: npt.NDArray[np.int64], classes: int
 ) -> npt.NDArray[np.float64]:
     """The probability of each class for each row, by a model that was fitted on other folds.
 
@@ -36,7 +32,6 @@ def out_of_fold(
         labels: Class of each row, 0 to `classes` - 1.
         fold: Fold of each row, at least two different ones.
         classes: How many classes there are. One that a model has not seen has the probability 0.
-        seed: Of the models.
 
     Returns:
         n x classes; each row sums to 1.
@@ -57,8 +52,8 @@ def out_of_fold(
             others = fold[learnt] != each
             truth = labels[learnt[others]]
             if len(np.unique(truth)) > 1:
-                settings = {"max_iter": 1_000, "tol": 1e-3, "random_state": seed}
-                models[each] = LogisticRegression(C=_STRENGTH, **settings).fit(rows[others], truth)
+                model = LogisticRegression(C=_STRENGTH, max_iter=1_000, tol=1e-3)
+                models[each] = model.fit(rows[others], truth)
     found = np.zeros((len(texts), classes))
     for start in range(0, len(texts), _SLICE):
         part = slice(start, start + _SLICE)

@@ -185,6 +185,9 @@ def test_a_severity_is_that_of_a_check_that_may_have_another(given, message):
         ContractsConfig.model_validate(given)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
         ({"ratings": ["a", "b"], "rater": "who"}, "not both"),
         ({"ratings": ["a", "a"]}, "a column twice"),
     ],
