@@ -9,6 +9,7 @@
 - ledger: rows that move when one percent more arrives (none may), time and memory of assigning 5 million;
 - steps: what each step of that recipe costs, and what each filter beside it would;
 - filters: precision and recall of the language filter and the quality filters, on texts of `planted_filters.py`;
+- label_errors: 5 % of the sample's labels flipped, how many are among the first 200 of the queue; beside cleanlab;
 - scale: memory and time of all data stages of a task, for 1.25 and for 5 million rows (half an hour).
 
 `--quick` does a tenth of it. Seconds are those of the processor, on one thread: neighbours on the machine count little.
@@ -33,6 +34,7 @@ from benchmarks.bars import Bar, show  # noqa: E402
 from benchmarks.data_duplicates import measure_leakage, measure_pairs, measure_signatures  # noqa: E402
 from benchmarks.data_filters import RECIPE, measure_filters, measure_steps  # noqa: E402
 from benchmarks.data_ledger import ROWS, measure_ledger  # noqa: E402
+from benchmarks.data_labels import measure_label_errors  # noqa: E402
 from benchmarks.data_scale import measure_scale  # noqa: E402
 from benchmarks.planted import HARD_NEGATIVES, KINDS, hard_negative, mixed_texts, planted  # noqa: E402
 from ft_assets.data.cleaning import clean  # noqa: E402
@@ -40,7 +42,17 @@ from ft_assets.data.config import CleaningConfig  # noqa: E402
 from ft_assets.data.examples import RAW_SCHEMA  # noqa: E402
 from ft_assets.data.personal import spans  # noqa: E402
 
-PARTS = ("personal", "clean", "steps", "filters", "near_duplicates", "leakage", "ledger", "scale")
+PARTS = (
+    "personal",
+    "clean",
+    "steps",
+    "filters",
+    "near_duplicates",
+    "leakage",
+    "ledger",
+    "label_errors",
+    "scale",
+)
 GOAL = 0.95
 ROWS_A_SECOND = 20_000
 SEED = 20_261
@@ -52,6 +64,9 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of it")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts only")
+    parser.add_argument(
+        "--cleanlab", metavar="PYTHON", help="one that has cleanlab; else an environment is made for it"
+    )
     parser.add_argument("--seed", type=int, default=SEED, help="of what is planted")
     given = parser.parse_args()
     bars: list[Bar] = []
@@ -70,6 +85,8 @@ def main() -> None:
         bars += measure_steps(mixed_rows(10_000 if given.quick else 50_000, given.seed))
     if "filters" in given.only:
         bars += measure_filters(50 if given.quick else 500, given.seed)
+    if "label_errors" in given.only:
+        bars += measure_label_errors(range(1 if given.quick else 3), given.cleanlab)
     if "scale" in given.only:
         bars += measure_scale((125_000, 500_000) if given.quick else (1_250_000, 5_000_000), given.seed)
     show(bars)

@@ -1,5 +1,5 @@
-"""Label errors: 5 % of the sample's labels are flipped at random; how many of them are among the first 200 of the queue,
-and how many does cleanlab find, given the same probabilities.
+"""Label errors: 5 % of the sample's labels are flipped at random; how many of them are among the first 200 of the
+queue, and how many does cleanlab find, given the same out-of-fold probabilities.
 
 cleanlab is no dependency: it runs in an environment of its own (`--cleanlab PYTHON`, else one that is made for the
 occasion). It is asked in all its ways, and the best of them on average is the bar, beside the way that is its default.
@@ -19,6 +19,7 @@ import yaml
 
 from benchmarks.bars import Bar
 from ft_assets.data.cleaning import clean
+from ft_assets.data.label_errors import calibrated
 from ft_assets.data.labels import label
 from ft_assets.data.readers import raw_examples
 from ft_assets.data.relabelling import codes_of, folds, queue
@@ -71,7 +72,7 @@ def measure_label_errors(seeds: Sequence[int], cleanlab: str | None = None) -> l
             probabilities = out_of_fold(rows["text"], given, fold, len(labels))
             names = pa.array(np.asarray(labels)[given])
             flipped = rows.set_column(rows.schema.get_field_index("label"), "label", names)
-            found, _ = queue(flipped, probabilities, labels, LOOKED_AT)
+            found, _ = queue(flipped, calibrated(given, probabilities), labels, LOOKED_AT)
             seconds = time.process_time() - started
             place = {each: number for number, each in enumerate(rows["example_id"].to_pylist())}
             ours.append(_precision(wrong, [place[each] for each in found["example_id"].to_pylist()]))
@@ -89,8 +90,18 @@ def measure_label_errors(seeds: Sequence[int], cleanlab: str | None = None) -> l
     value = float(np.mean(ours))
     print(f"  ours{'':<56} {value:.3f}  {[round(each, 3) for each in ours]}")
     return [
-        Bar(f"label errors: precision at {LOOKED_AT}, against cleanlab ({default})", value, mean[default], True),
-        Bar(f"label errors: precision at {LOOKED_AT}, against cleanlab's best ({best})", value, mean[best], True),
+        Bar(
+            f"label errors: precision at {LOOKED_AT}, against cleanlab ({default})",
+            value,
+            mean[default],
+            True,
+        ),
+        Bar(
+            f"label errors: precision at {LOOKED_AT}, against cleanlab's best ({best})",
+            value,
+            mean[best],
+            True,
+        ),
     ]
 
 

@@ -24,8 +24,8 @@ def stages(task: Task) -> list[Stage]:
         module = "labels"
         described = (
             f"Texts with one of the labels {', '.join(names)}; texts with two different labels or none are refused "
-            "with a reason. What people have corrected has the last word. Those of one group, and near duplicates, stay "
-            "together."
+            "with a reason. What people have corrected has the last word. Those of one group, and near duplicates, "
+            "stay together."
         )
         # Where the corrections lie does not matter, what they say does: they are a source.
         config["labels"] = task.config.label_rules.model_dump(mode="json", exclude={"corrections"})

@@ -48,6 +48,7 @@ def stages(task: Task) -> list[Stage]:
 
 
 def _build(step: Step) -> Built:
+    from ft_assets.data.label_errors import calibrated
     from ft_assets.data.relabelling import codes_of, drawn, folds, nothing_judged, queue
     from ft_assets.evaluation.out_of_fold import out_of_fold
     from ft_assets.versions import table_version
@@ -58,7 +59,7 @@ def _build(step: Step) -> Built:
     fold = folds(rows["cluster"], settings.folds)
     if len(set(fold.tolist())) > 1:
         given = codes_of(rows["label"], labels)
-        probabilities = out_of_fold(rows["text"], given, fold, len(labels))
+        probabilities = calibrated(given, out_of_fold(rows["text"], given, fold, len(labels)))
         made, summary = queue(rows, probabilities, labels, settings.queue)
     else:  # with one cluster, all rows are the row itself or its likes
         made, summary = nothing_judged()

@@ -32,8 +32,8 @@ QUEUE_SCHEMA = pa.schema(
         ("disagreement", pa.float64()),
     ]
 )
-"""`score`: from 0, the label is surely wrong, to 1 (the normalised margin of Northcutt et al. 2021). `confidence`: the
-probability of the suggested label. Both by a model that has not seen the row."""
+"""`score`: the probability of the given label, `confidence`: that of the suggested one, by a model that has not seen
+the row, calibrated."""
 
 _DIGITS = 4
 _LISTED_PAIRS = 20
@@ -78,7 +78,7 @@ def queue(
 
     Args:
         table: Rows of `LABELED_SCHEMA`.
-        probabilities: Of each label for each row, by a model that has not seen the row.
+        probabilities: Of each label for each row, by a model that has not seen the row, calibrated.
         labels: The task's labels, in the order of the probabilities.
         most: Length of the queue at most.
 
@@ -97,7 +97,7 @@ def queue(
     columns = {
         "rank": np.arange(1, len(chosen) + 1),
         "suggested": names[suggested],
-        "score": np.round((found.margin[chosen] + 1) / 2, _DIGITS),
+        "score": np.round(found.own[chosen], _DIGITS),
         "confidence": np.round(probabilities[chosen, suggested], _DIGITS),
     }
     made = {name: rows[name] for name in rows.column_names} | columns
