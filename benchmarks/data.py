@@ -33,8 +33,8 @@ import pyarrow as pa  # noqa: E402
 from benchmarks.bars import Bar, show  # noqa: E402
 from benchmarks.data_duplicates import measure_leakage, measure_pairs, measure_signatures  # noqa: E402
 from benchmarks.data_filters import RECIPE, measure_filters, measure_steps  # noqa: E402
-from benchmarks.data_ledger import ROWS, measure_ledger  # noqa: E402
 from benchmarks.data_labels import measure_label_errors  # noqa: E402
+from benchmarks.data_ledger import ROWS, measure_ledger  # noqa: E402
 from benchmarks.data_scale import measure_scale  # noqa: E402
 from benchmarks.planted import HARD_NEGATIVES, KINDS, hard_negative, mixed_texts, planted  # noqa: E402
 from ft_assets.data.cleaning import clean  # noqa: E402
