@@ -11,6 +11,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
+from ft_assets.cli import main
 from ft_assets.commands.relabel import export_queue, import_answers
 from ft_assets.components.recorded import current_versions
 from ft_assets.components.stage import Task
@@ -294,3 +295,18 @@ def test_from_the_queue_to_a_spreadsheet_and_back(
 def test_a_task_may_do_without_a_queue(tiny_bert_dir: Path) -> None:
     none = task(tiny_bert_dir, relabel={"queue": 0})
     assert "relabel_queue" not in {stage.asset for stage in stages_of(none)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["import", "code_docstrings", "answers.csv"], "code_docstrings has no labels: its model writes"),
+        (["export", "review_sentment", "queue.json"], "there is no task 'review_sentment'"),
+        (["import", "review_sentiment", "nowhere.csv"], "it cannot be read: No such file"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    project_data: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert main(["relabel", *arguments]) == 1
+    assert told in capsys.readouterr().err
