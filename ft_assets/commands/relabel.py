@@ -88,6 +88,8 @@ def export_queue(
         raise UserError(
             f"{file.name} is none of {', '.join(ENDINGS)}", do="give the file one of these endings"
         )
+    if top is not None and top < 1:
+        raise UserError(f"--top {top}: no row is left", do="give a number of rows")
     if file.exists():
         raise UserError(
             f"{file.name} exists already",

@@ -1,6 +1,7 @@
 """The corrections of a task as a source of `labeled_examples`: where they lie, what they hold, watching them."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,10 @@ from ft_assets.versions import file_sha256
 if TYPE_CHECKING:
     from ft_assets.data.corrections import Correction
 
-__all__ = ["corrections_file", "identity", "read_corrections", "watch"]
+__all__ = ["corrections_file", "identity", "lines_about", "read_corrections", "watch"]
 
 _NAME = "source:corrections"
+_IDS = re.compile(rb"[0-9a-f]{16}")
 
 
 def corrections_file(task: Task) -> Path:
@@ -48,6 +50,15 @@ def identity(task: Task, sha256: Callable[[Path], str] = file_sha256) -> dict[st
 def watch(task: Task) -> Watch:
     """Looks at the file."""
     return Watch((_NAME,), lambda sha256: identity(task, sha256))
+
+
+def lines_about(task: Task, ids: Collection[str]) -> int:
+    """How many lines of the file name one of these rows, whether or not they can be read otherwise."""
+    if task.config.label_names is None or not corrections_file(task).is_file():
+        return 0
+    wanted = {each.encode() for each in ids}
+    lines = corrections_file(task).read_bytes().splitlines()
+    return sum(not wanted.isdisjoint(_IDS.findall(line)) for line in lines)
 
 
 def read_corrections(task: Task, sources: Mapping[str, str]) -> "list[Correction] | None":

@@ -82,7 +82,10 @@ def imported(path: Path, labels: Sequence[str], *, by: str = "", at: str | None 
     for row, item in _items(path):
         where = f"{path.name}, row {row}"
         form = next((form for form in (label_studio, argilla) if form.is_mine(item)), flat)
-        answers = list(form.answers(item, where))
+        try:
+            answers = list(form.answers(item, where))
+        except (AttributeError, KeyError, TypeError) as error:  # a list where a mapping belongs, and the like
+            raise unusable(where, "it is not as the tool writes it", "export it again") from error
         unanswered += not answers
         corrections += [_correction(each, labels, by, at) for each in answers]
     different = Counter(example for example, _ in {(each.example_id, each.label) for each in corrections})

@@ -277,6 +277,8 @@ def test_corrections_can_be_restored_from_a_copy_of_their_file(tmp_path: Path, n
         ("a.csv", "example_id,label,by,at\n0a,pos,ann,soon\n", "nothing says when", "a.csv, row 1"),
         ("a.json", [{"example_id": "0a", "label": {"choices": ["pos", "neg"]}}], "several labels", "a.json, row 1"),
         ("a.json", [{"id": "0a", "responses": {"mood": []}}], "no question 'label', but mood", "a.json, row 1"),
+        ("a.json", [{"data": {"example_id": "0a"}, "annotations": "x"}], "not as the tool writes", "a.json, row 1"),
+        ("a.json", [{"id": "0a", "responses": {"label": [1]}}], "not as the tool writes", "a.json, row 1"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_told_with_its_place(
