@@ -73,7 +73,7 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
     summary = artifact.summary
     shown: dict[str, Any] = {
         "dagster/row_count": summary["kept"],
-        **{name: summary[name] for name in ("judged", "suspects", "wrong_share")},
+        **{name: summary[name] for name in ("judged", "suspects", "wrong_share", "agreement")},
     }
     if summary["kept"]:
         shown["pairs"] = metadata.rows_table(summary["pairs"])

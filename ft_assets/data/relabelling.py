@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ft_assets.data.label_errors import find_label_errors
+from ft_assets.spill import take
 
 __all__ = ["QUEUE_SCHEMA", "codes_of", "drawn", "folds", "nothing_judged", "queue"]
 
@@ -50,7 +51,7 @@ def drawn(table: pa.Table, most: int) -> pa.Table:
     codes, order, sizes = _in_hash_order(table["cluster"])
     taken = np.zeros(len(sizes), dtype=bool)
     taken[order[np.cumsum(sizes[order]) <= most]] = True
-    return table.filter(pa.array(taken[codes]))
+    return take(table, np.flatnonzero(taken[codes]))
 
 
 def folds(clusters: pa.ChunkedArray, k: int) -> npt.NDArray[np.int64]:
@@ -84,7 +85,8 @@ def queue(
 
     Returns:
         `QUEUE_SCHEMA` rows, and a summary: `judged` (rows), `suspects` (labels that are probably wrong), `kept` (rows
-        of the queue), `wrong_share` (estimated share of wrong labels), `pairs` (suspects by label and suggestion).
+        of the queue), `wrong_share` (estimated share of wrong labels), `agreement` (share of labels that the model
+        would have given: how much it knows), `pairs` (suspects by label and suggestion).
     """
     given = codes_of(table["label"], labels)
     found = find_label_errors(given, probabilities)
@@ -92,7 +94,7 @@ def queue(
     suspects = found.suspects[open_]
     chosen = suspects[:most]
     names = np.asarray(labels, dtype=object)
-    rows = table.select(["example_id", "text", "label", "disagreement"]).take(pa.array(chosen))
+    rows = take(table.select(["example_id", "text", "label", "disagreement"]), chosen)
     suggested = found.suggested[chosen]
     columns = {
         "rank": np.arange(1, len(chosen) + 1),
@@ -107,6 +109,7 @@ def queue(
         "suspects": len(suspects),
         "kept": len(chosen),
         "wrong_share": round(found.share, _DIGITS),
+        "agreement": round(float((probabilities.argmax(axis=1) == given).mean()), _DIGITS),
         "pairs": [
             {"label": label, "suggested": other, "rows": number}
             for (label, other), number in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[
@@ -119,7 +122,7 @@ def queue(
 
 def nothing_judged() -> tuple[pa.Table, dict[str, Any]]:
     """The queue, and what there is to tell of it, where no row could be judged."""
-    summary = {"judged": 0, "suspects": 0, "kept": 0, "wrong_share": 0.0, "pairs": []}
+    summary = {"judged": 0, "suspects": 0, "kept": 0, "wrong_share": 0.0, "agreement": 0.0, "pairs": []}
     return QUEUE_SCHEMA.empty_table(), summary
 
 

@@ -64,6 +64,7 @@ def test_the_queue_has_the_suspects_in_their_order_with_what_is_suggested() -> N
         "suspects": 2,
         "kept": 2,
         "wrong_share": 0.1,
+        "agreement": 0.9,
         "pairs": [
             {"label": "neg", "suggested": "pos", "rows": 1},
             {"label": "pos", "suggested": "neg", "rows": 1},
