@@ -11,6 +11,7 @@
 - filters: precision and recall of the language filter and the quality filters, on texts of `planted_filters.py`;
 - peer: the same recipe in Data-Juicer, which has an environment of its own (`--peer`, see `juicer.py`);
 - contracts: seconds of the processor for the checks of all stages, and of Great Expectations among them;
+- label_errors: 5 % of the sample's labels flipped, how many are among the first 200 of the queue; beside cleanlab;
 - scale: memory and time of all data stages of a task, for 1.25 and for 5 million rows (half an hour).
 
 `--quick` does a tenth of it. Seconds are those of the processor, on one thread: neighbours on the machine count little.
@@ -35,6 +36,7 @@ from benchmarks.bars import Bar, show  # noqa: E402
 from benchmarks.data_contracts import measure_contracts  # noqa: E402
 from benchmarks.data_duplicates import measure_leakage, measure_pairs, measure_signatures  # noqa: E402
 from benchmarks.data_filters import RECIPE, measure_filters, measure_peer, measure_steps  # noqa: E402
+from benchmarks.data_labels import measure_label_errors  # noqa: E402
 from benchmarks.data_ledger import ROWS, measure_ledger  # noqa: E402
 from benchmarks.data_scale import measure_scale  # noqa: E402
 from benchmarks.planted import HARD_NEGATIVES, KINDS, hard_negative, mixed_texts, planted  # noqa: E402
@@ -53,6 +55,7 @@ PARTS = (
     "leakage",
     "ledger",
     "contracts",
+    "label_errors",
     "scale",
 )
 GOAL = 0.95
@@ -66,6 +69,9 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of it")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts only")
+    parser.add_argument(
+        "--cleanlab", metavar="PYTHON", help="one that has cleanlab; else an environment is made for it"
+    )
     parser.add_argument("--seed", type=int, default=SEED, help="of what is planted")
     parser.add_argument("--peer", type=Path, metavar="PYTHON", help="the Python that has Data-Juicer")
     given = parser.parse_args()
@@ -92,6 +98,8 @@ def main() -> None:
             bars += measure_peer(mixed_rows(10_000 if given.quick else 50_000, given.seed), given.peer)
     if "contracts" in given.only:
         bars += measure_contracts(10_000 if given.quick else 100_000, given.seed)
+    if "label_errors" in given.only:
+        bars += measure_label_errors(range(1 if given.quick else 3), given.cleanlab)
     if "scale" in given.only:
         bars += measure_scale((125_000, 500_000) if given.quick else (1_250_000, 5_000_000), given.seed)
     show(bars)

@@ -19,6 +19,7 @@ from ft_assets.data.config import (
     ContractsConfig,
     LabelName,
     LabelsConfig,
+    RelabelConfig,
     SourceConfig,
     SplitsConfig,
 )
@@ -75,6 +76,8 @@ class TaskConfig(StrictModel):
     """What is repaired and what is refused before labelling."""
     splits: SplitsConfig = SplitsConfig()
     """Shares of validation and test, and the salt of the draw."""
+    relabel: RelabelConfig = RelabelConfig()
+    """The queue of labels that are probably wrong, where labels are chosen."""
     contracts: ContractsConfig = ContractsConfig()
     """Limits of the data checks that are a matter of taste."""
     card: CardConfig = CardConfig()
@@ -131,7 +134,9 @@ class TaskConfig(StrictModel):
         if self.labels is not None:
             raise ValueError(f"labels: {self.task_type} has none: what is learnt is the answer of each row")
         columns = self.columns
-        given = _changed(columns, "text", "label")
+        if self.relabel != RelabelConfig():
+            raise ValueError(f"relabel: is for tasks that choose labels; leave it out with {self.task_type}")
+        given = _changed(columns, "text", "label", "ratings", "rater")
         if given:
             raise ValueError(
                 f"columns.{given[0]}: {self.task_type} reads rows in a form of their own; name your columns with "

@@ -32,6 +32,7 @@ ASSETS = (
     "checkpoint",
     "baselines",
     "evaluation_report",
+    "relabel_queue",
 )
 WORDS = {
     "billing": ["invoice", "refund", "charge", "payment", "price", "paid"],

@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["add_parsers"]
 
-MODULES = ("lineage", "withdraw", "gc", "erase", "ledger")
+MODULES = ("lineage", "relabel", "withdraw", "gc", "erase", "ledger")
 
 
 def add_parsers(commands: Any) -> None:

@@ -149,6 +149,7 @@ def erase_rows(
 
 
 def _tell_erasure(instance: dg.DagsterInstance, root: Path, plan: Erasure, made: Task | None) -> None:
+    from ft_assets.components.corrections import corrections_file, lines_about
     from ft_assets.components.recorded import current_versions
     from ft_assets.removal.suppressed import list_file
 
@@ -175,6 +176,10 @@ def _tell_erasure(instance: dg.DagsterInstance, root: Path, plan: Erasure, made:
     for name, rows in plan.rows.files.items():
         for place in _where(plan, made, name):
             print(f"  - {place} still has {rows:,} of the rows")
+    if made is not None and (lines := lines_about(made, plan.rows.ids)):
+        print(
+            f"  - {lines:,} lines of {corrections_file(made)} are about them, and may say why in words of theirs"
+        )
     for run, assets in _shown_in(instance, root, plan).items():
         print(
             f"  - run {run} shows some, masked and shortened, in the metadata of {', '.join(assets)}: once the "

@@ -159,6 +159,11 @@ def _told(event: Event) -> str:
             told = f"merged into {facts['into']} ({facts['rule'].replace('_', ' ')}{alike})"
         case "assigned":
             told = f"in the {event.asset.removesuffix('_split')} split (cluster: {facts['cluster']}){_since(facts)}"
+        case "suspected":
+            told = (
+                f"its label {facts['label']} is probably wrong, {facts['suggested']} is likelier "
+                f"({facts['confidence']:.1%}; place {facts['rank']} of the queue)"
+            )
         case "trained on":
             told = "was trained on it"
         case "chosen by":
@@ -169,7 +174,7 @@ def _told(event: Event) -> str:
             model = facts["checkpoint"][:VERSION_CHARS]
             told = f"{said}{sure}, the label is {facts['label']} (checkpoint {model})"
         case _ if event.asset == "labeled_examples":
-            told = f"labelled {facts['label']}{_from(facts)}"
+            told = f"labelled {facts['label']}{_from(facts)}{_by_people(facts)}"
         case _:
             told = _repaired(facts)
     return told
@@ -187,6 +192,13 @@ def _from(facts: Mapping[str, Any]) -> str:
     return (
         f", from {facts['label_as_read']}" if facts.get("label_as_read") not in (None, facts["label"]) else ""
     )
+
+
+def _by_people(facts: Mapping[str, Any]) -> str:
+    corrected = f"; corrected by a person, {facts['corrected']}" if "corrected" in facts else ""
+    if "disagreement" not in facts:
+        return corrected
+    return f"; {facts['disagreement']:.0%} of its ratings are for another label{corrected}"
 
 
 def _repaired(facts: Mapping[str, Any]) -> str:

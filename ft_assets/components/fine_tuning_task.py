@@ -20,6 +20,7 @@ from ft_assets.components import (
     labeled_examples,
     quarantine,
     raw_examples,
+    relabel_queue,
     splits,
 )
 from ft_assets.components.jobs import jobs_of
@@ -39,6 +40,7 @@ STAGES = (
     splits,
     quarantine,
     data_card,
+    relabel_queue,
     base_model,
     checkpoint,
     baselines,
@@ -52,7 +54,7 @@ loaded_tasks: dict[Path, Task] = {}
 
 def build_stages(task: Task) -> list[list[Stage]]:
     """The stages of one task, from raw rows to the evaluation report; those of one step together."""
-    return [module.stages(task) for module in STAGES]
+    return [stages for module in STAGES if (stages := module.stages(task))]
 
 
 def build_assets(task: Task) -> list[dg.AssetsDefinition]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ft_assets.artifacts import Artifact
-from ft_assets.components import metadata
+from ft_assets.components import corrections, metadata
 from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_and_audit
 from ft_assets.components.stage import Built, Stage, Step, Task
 
@@ -24,9 +24,12 @@ def stages(task: Task) -> list[Stage]:
         module = "labels"
         described = (
             f"Texts with one of the labels {', '.join(names)}; texts with two different labels or none are refused "
-            "with a reason. Those of one group, and near duplicates, stay together."
+            "with a reason. What people have corrected has the last word. Those of one group, and near duplicates, "
+            "stay together."
         )
-        config["labels"] = task.config.label_rules.model_dump(mode="json")
+        # Where the corrections lie does not matter, what they say does: they are a source.
+        config["labels"] = task.config.label_rules.model_dump(mode="json", exclude={"corrections"})
+        config["rated"] = task.config.columns.rated
     return [
         Stage(
             task=task,
@@ -37,6 +40,11 @@ def stages(task: Task) -> list[Stage]:
                 *dict.fromkeys((f"ft_assets.data.{module}", "ft_assets.data.labels")),
                 "ft_assets.data.examples",
                 "ft_assets.data.merging",
+                *(
+                    f"ft_assets.data.{name}"
+                    for name in ("ratings", "corrections", "rulings")
+                    if names is not None
+                ),
                 *AUDIT_CODE,
             ),
             config=config,
@@ -46,6 +54,8 @@ def stages(task: Task) -> list[Stage]:
             libraries=("polars", "numpy", "scipy", "great-expectations", "pandas", "pyarrow"),
             describe=_describe,
             build=_build,
+            sources=None if names is None else lambda shared: corrections.identity(task),
+            watch=None if names is None else corrections.watch(task),
         )
     ]
 
@@ -54,9 +64,16 @@ def _build(step: Step) -> Built:
     from ft_assets.data.answers import answer
     from ft_assets.data.labels import label
     from ft_assets.data.near_duplicates import settled
+    from ft_assets.data.rulings import rulings
 
-    config, cleaned = step.stage.task.config, step.inputs["cleaned_examples"].table()
-    made = answer(cleaned) if config.label_names is None else label(cleaned, config.label_rules)
+    task, cleaned = step.stage.task, step.inputs["cleaned_examples"]
+    config, table = task.config, cleaned.table()
+    if config.label_names is None:
+        made = answer(table)
+    else:
+        lines = corrections.read_corrections(task, step.sources)
+        ruled = None if lines is None else rulings(lines, table, cleaned.table("merged"))
+        made = label(table, config.label_rules, rated=config.columns.rated, rulings=ruled)
     return write_and_audit(step, settled(made, config.cleaning.near_duplicates))
 
 
@@ -66,6 +83,7 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
         **metadata.labels(artifact),
         **metadata.answers(artifact),
         **_near_duplicates(artifact.summary.get("near_duplicates")),
+        **_people(artifact.summary),
         "sample": metadata.sample(artifact),
     }
 
@@ -83,4 +101,20 @@ def _near_duplicates(found: Mapping[str, Any] | None) -> dict[str, Any]:
         shown["near_duplicates_with_other_labels"] = found["other_labels"]
     if found["largest"]:
         shown["largest_clusters"] = metadata.rows_table(found["largest"])
+    return shown
+
+
+def _people(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What several raters, and those who have corrected, said: numbers alone."""
+    shown: dict[str, Any] = {}
+    if "ratings" in summary:
+        rated = summary["ratings"]
+        shown |= {"ratings": rated["ratings"], "unusable_ratings": rated["unusable"]}
+        shown |= {"contested_rows": rated["contested"]}
+        if rated["mean_disagreement"] is not None:
+            shown["mean_disagreement"] = rated["mean_disagreement"]
+    if "corrections" in summary:
+        told = summary["corrections"]
+        shown |= {"corrections": told["lines"], "corrected_texts": told["texts"]}
+        shown |= {"relabelled_rows": told["relabelled"], "corrections_of_no_row": told["unused"]}
     return shown

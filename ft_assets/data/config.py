@@ -27,6 +27,7 @@ __all__ = [
     "NearDuplicatesConfig",
     "PersonalKind",
     "QualityConfig",
+    "RelabelConfig",
     "SettableCheck",
     "Severity",
     "SourceConfig",
@@ -45,6 +46,7 @@ SettableCheck = Literal[
     "near_duplicate_clusters_small",
     "near_duplicate_labels_agree",
     "few_shared_passages",
+    "corrections_used",
 ]
 """Checks whose outcome is a matter of taste; the others say that something is wrong."""
 PersonalKind = Literal["email", "phone", "card", "iban", "id", "ip", "key", "url"]
@@ -205,6 +207,10 @@ class ColumnsConfig(StrictModel):
     """Column with the text."""
     label: str = "label"
     """Column with the label, or with the number that `labels.thresholds` turns into one."""
+    ratings: list[str] = Field(default_factory=list)
+    """Columns with what several raters said, instead of `label`; each holds one rating or a list of them."""
+    rater: str | None = None
+    """Column that says who gave the label, where a text has a row for each rater."""
     layout: Literal[
         "auto",
         "chat",
@@ -226,6 +232,19 @@ class ColumnsConfig(StrictModel):
     the role; the training checks it."""
     group: str | ColumnRef | None = None
     """What belongs together (author, thread, product) and may not be split apart; null: nothing does."""
+
+    @model_validator(mode="after")
+    def _ratings_come_in_one_way(self) -> ColumnsConfig:
+        if self.ratings and self.rater:
+            raise ValueError("give 'ratings' (columns of one row) or 'rater' (a row for each), not both")
+        if len(set(self.ratings)) < len(self.ratings):
+            raise ValueError("'ratings' names a column twice")
+        return self
+
+    @property
+    def rated(self) -> bool:
+        """Whether a text has several ratings instead of a label."""
+        return bool(self.ratings or self.rater)
 
 
 # Those that the model of `ft_assets.data.languages` tells apart (lid.176, fasttext.cc): ISO 639, two or three letters.
@@ -364,6 +383,13 @@ class LabelsConfig(StrictModel):
     A plain list in the YAML (`labels: [a, b]`) means `names`.
     """
 
+    ratings: Literal["majority", "mean"] | None = None
+    """How several ratings of a text become one. majority: the label that most are for; mean: the mean of the numbers
+    goes through the thresholds. None: mean where there are thresholds, else majority."""
+    corrections: str | None = None
+    """The file of human corrections, .jsonl or .csv: below the data directory, or beside the task (`./…`). None:
+    corrections/<task>.jsonl, if it is there."""
+
     names: list[LabelName] | None = None
     """The labels, as they stand in the data."""
     map: dict[RawLabel, LabelName] | None = None
@@ -387,9 +413,23 @@ class LabelsConfig(StrictModel):
         for rule in (self.thresholds or [])[:-1]:
             if rule.above is None and rule.below is None:
                 raise ValueError(f"the rule for '{rule.label}' has no bound and is not the last one")
+        if self.ratings == "mean" and self.thresholds is None:
+            raise ValueError("ratings: mean wants numbers, and thresholds to make labels of them")
         if len(self.label_names()) < 2:
             raise ValueError("a classification needs at least two labels")
         return self
+
+    @field_validator("corrections")
+    @classmethod
+    def _corrections_are_a_local_file(cls, value: str | None) -> str | None:
+        if value is not None and ("://" in value or not value.lower().endswith((".jsonl", ".csv"))):
+            raise ValueError("expected a file of this machine that ends in .jsonl or .csv")
+        return value
+
+    @property
+    def rated_by(self) -> Literal["majority", "mean"]:
+        """How several ratings become one."""
+        return self.ratings or ("majority" if self.thresholds is None else "mean")
 
     def label_names(self) -> list[str]:
         """The task's labels in the model's order: `names` as given, else by first appearance."""
@@ -398,6 +438,17 @@ class LabelsConfig(StrictModel):
         if self.map is not None:
             return list(dict.fromkeys(self.map.values()))
         return list(dict.fromkeys(rule.label for rule in self.thresholds or []))
+
+
+class RelabelConfig(StrictModel):
+    """The queue of labels that are probably wrong."""
+
+    queue: int = Field(default=500, ge=0, le=100_000)
+    """Rows of the queue at most; 0: there is none."""
+    folds: int = Field(default=5, ge=2, le=20)
+    """Models that judge, each of which has not seen the rows that it judges."""
+    max_rows: int = Field(default=50_000, ge=100)
+    """Rows that are judged at most, drawn by whole clusters: time is linear in them, some minutes for these."""
 
 
 class SplitsConfig(StrictModel):

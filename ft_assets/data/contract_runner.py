@@ -48,13 +48,15 @@ def run(
     """See `contracts.run`."""
     of = {
         frame: [each for each in expected if each.frame == frame]
-        for frame in ("rows", "files", "counts", "schema")
+        for frame in ("rows", "files", "corrections", "counts", "schema")
     }
     frames: dict[str, pl.DataFrame] = {}
     if of["rows"]:
         frames["rows"] = _rows(of["rows"], tables, splits)
     if of["files"]:
         frames["files"] = _files(tables)
+    if of["corrections"]:
+        frames["corrections"] = _corrections(tables)
     numbers = _counts(of["counts"], tables, splits) if of["counts"] else {}
     outcomes = [*_judge(expected, frames, numbers), *_judge_schema(of["schema"], tables)]
     by_name = {outcome.name: outcome for outcome in outcomes}
@@ -179,6 +181,20 @@ def _files(tables: StageTables) -> pl.DataFrame:
     )
 
 
+def _corrections(tables: StageTables) -> pl.DataFrame:
+    """One line a text that is corrected, and one an id that no row has; the first of these are named."""
+    told = tables.summary.get("corrections") or {"texts": 0, "unused": 0, "unused_ids": []}
+    named = told["unused_ids"]
+    rest = told["unused"] - len(named)
+    return pl.DataFrame(
+        {
+            "example_id": [*named, *[None] * (rest + told["texts"])],
+            "used": [*[False] * told["unused"], *[True] * told["texts"]],
+        },
+        schema={"example_id": pl.String, "used": pl.Boolean},
+    )
+
+
 def _near_agree(frame: pl.DataFrame, tables: StageTables) -> pl.Series:
     """Whether a row's label is that of all texts that are nearly the same."""
     if tables.near_duplicates is None:
@@ -279,14 +295,14 @@ def _of_values(expected: Expectation, result: Any, frame: pl.DataFrame, lines: p
     failed = lines[column].gather(_failed_lines(found))
     rows = frame.filter(pl.col(column).is_in(failed.implode()))
     names = [str(name) for name in rows["example_id"].drop_nulls().head(_LISTED_IDS)]
-    of = f"files ({', '.join(map(repr, names))})" if expected.frame == "files" else "rows"
+    of = {"files": f"files ({', '.join(map(repr, names))})", "corrections": "corrected rows"}
     return _outcome(
         expected,
         result,
-        f"{rows.height} of {frame.height} {of}",
+        f"{rows.height} of {frame.height} {of.get(expected.frame, 'rows')}",
         checked=frame.height,
         unexpected=rows.height,
-        ids=names if expected.frame == "rows" else [],
+        ids=[] if expected.frame == "files" else names,
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STAGES", "CheckOutcome", "Expectation", "Severity", "expectations", "run"]
 
-Frame = Literal["rows", "counts", "schema", "files"]
+Frame = Literal["rows", "counts", "schema", "files", "corrections"]
 
 STAGES = (
     "raw_examples",
@@ -43,8 +43,8 @@ class Expectation:
         type: Class in `great_expectations.expectations`.
         kwargs: Its arguments.
         frame: What it looks at: `rows` (one line an example, with flags), `counts` (one line of numbers about
-            the stage), `schema` (no lines; one column "name: type" for each column of the table) or `files` (one
-            line a source file).
+            the stage), `schema` (no lines; one column "name: type" for each column of the table), `files`
+            (one line a source file) or `corrections` (one line a text that is corrected, or an id that no row has).
         cleaning: What the flag is computed by, where it depends on the task's settings.
     """
 
@@ -206,6 +206,17 @@ class _Maker:
             self._not_null("cluster", "every example has a cluster"),
             self._flag("texts_unique", "first_of_text", "no text stands twice, whatever its label and group"),
             *self._near(),
+            self._rule(
+                "corrections_used",
+                "every correction is of a row that is there",
+                "warning",
+                "these rows are no longer in the sources, or were refused before labelling: `explain` tells. The "
+                "corrections stay in their file, and hold once the rows are back",
+                "ExpectColumnValuesToBeInSet",
+                frame="corrections",
+                column="used",
+                value_set=[True],
+            ),
             self._quarantined("the reason of each, and the stage's unknown values"),
         ]
 
@@ -480,7 +491,15 @@ _COLUMNS = {
         "group: string",
     ],
     "cleaned_examples": [*_TEXTS, "text_key: string", "label: string", "group: string"],
-    "labeled_examples": [*_TEXTS, "text_key: string", "label: string", "group: string", "cluster: string"],
+    "labeled_examples": [
+        *_TEXTS,
+        "text_key: string",
+        "label: string",
+        "group: string",
+        "cluster: string",
+        "disagreement: double",
+        "corrected: string",
+    ],
 }
 
 

@@ -56,8 +56,18 @@ RAW_SCHEMA = _schema(
 CLEANED_SCHEMA = _schema(
     example_id=_TEXT, context=_TEXT, text=_TEXT, text_key=_TEXT, label=_TEXT, group=_TEXT
 )
+# `disagreement` is the share of a text's ratings that are for another label, null where it was not rated;
+# `corrected` the day on which a person has decided the label, null where nobody has.
 LABELED_SCHEMA = _schema(
-    example_id=_TEXT, context=_TEXT, text=_TEXT, text_key=_TEXT, label=_TEXT, group=_TEXT, cluster=_TEXT
+    example_id=_TEXT,
+    context=_TEXT,
+    text=_TEXT,
+    text_key=_TEXT,
+    label=_TEXT,
+    group=_TEXT,
+    cluster=_TEXT,
+    disagreement=pa.float64(),
+    corrected=_TEXT,
 )
 SPLIT_SCHEMA = _schema(example_id=_TEXT, context=_TEXT, text=_TEXT, label=_TEXT, cluster=_TEXT)
 QUARANTINE_SCHEMA = _schema(

@@ -53,6 +53,7 @@ from ft_assets.data.formats import (
 )
 from ft_assets.data.forms import Form, Unusable, columns_by_field, recognised
 from ft_assets.data.layouts import Layout, load_layout
+from ft_assets.data.ratings import as_label, pseudonym
 from ft_assets.errors import UserError
 from ft_assets.sources.files import shown_name
 from ft_assets.spill import Spill, slices, take
@@ -257,7 +258,23 @@ class _Source:
         if self.layout.forms:
             self.wanted = self._columns_of_form
         else:
-            self.wanted = [self.columns.text, self.columns.label, *self._group_column]
+            self.wanted = [self.columns.text, *self._label_columns(), *self._group_column]
+
+    def _label_columns(self) -> list[str]:
+        columns = self.columns
+        if columns.ratings:
+            return [Column(name, nested=True) for name in columns.ratings]
+        return [columns.label, *([columns.rater] if columns.rater else [])]
+
+    def _label(self, values: Sequence[str | None]) -> str | None:
+        """The raw label: what stands in its column, or the ratings."""
+        columns = self.columns
+        if columns.ratings:
+            return as_label(zip(columns.ratings, values, strict=True))
+        if columns.rater:
+            label, rater = values
+            return as_label([(pseudonym(rater) if rater else None, label)])
+        return values[0]
 
     def _columns_of_form(self, there: Sequence[str]) -> Sequence[str]:
         """Recognise the form of the present file; the columns that hold its fields, and the group."""
@@ -317,8 +334,8 @@ class _Source:
         """What a record holds, by its meaning."""
         *values, group = record.values if self._group_column else [*record.values, None]
         if self.form is None:
-            text, label = values
-            return _Row(record.row, None, text, label, self._group(group))
+            text, *rest = values
+            return _Row(record.row, None, text, self._label(rest), self._group(group))
         held = dict(zip(self._fields, values, strict=True))
         try:
             turns = self.form.read(held, self.columns)

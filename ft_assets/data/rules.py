@@ -158,10 +158,25 @@ RULES: Mapping[str, Rule] = {
             "labels",
         ),
         Rule(
+            "tied_ratings",
+            _LABELED,
+            "several labels have the most ratings",
+            "ask one more rater, or decide by a correction",
+            "columns.ratings",
+        ),
+        Rule(
             "conflicting_labels",
             _LABELED,
             "the same text stands there with different labels",
-            "decide which one is right, and correct the others",
+            "decide which one is right by a correction, or in the source",
+            "labels.corrections",
+        ),
+        Rule(
+            "rejected",
+            _LABELED,
+            "a person has taken the text out",
+            "nothing; a later correction that gives a label takes it back in",
+            "labels.corrections",
         ),
         Rule(
             "bridges_splits",

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ft_assets.errors import UserError
 
-__all__ = ["BASELINES", "BaselineResult", "Splits", "run"]
+__all__ = ["BASELINES", "BaselineResult", "Splits", "run", "text_features"]
 
 # Inverse strengths of the L2 penalty that are tried, half a decade apart.
 GRID = (0.1, 0.3, 1.0, 3.0)
@@ -114,7 +114,7 @@ def tfidf(splits: Splits) -> tuple[list[str], dict[str, Any]]:
             do="give rows of at least two labels, or leave the baseline out (evaluation.baselines)",
         )
     texts = splits.train["text"].to_pylist()
-    features = _features(texts)
+    features = text_features(texts)
     train = features.fit_transform(texts)
     scored = _tuned(train, truth, features, splits)
     strength, (model, _) = max(scored.items(), key=lambda item: item[1][1] or 0.0)
@@ -130,7 +130,8 @@ def tfidf(splits: Splits) -> tuple[list[str], dict[str, Any]]:
     return model.predict(features.transform(splits.test["text"].to_pylist())).tolist(), settings
 
 
-def _features(texts: Sequence[str]) -> Any:
+def text_features(texts: Sequence[str]) -> Any:
+    """What the baseline `tfidf` sees of texts, as a transformer of scikit-learn that is yet to be fitted on them."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import FeatureUnion
 

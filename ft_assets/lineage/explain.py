@@ -23,6 +23,7 @@ __all__ = ["Event", "Explanation", "explain"]
 
 SPLITS = ("train_split", "validation_split", "test_split")
 STAGES = ("raw_examples", "cleaned_examples", "labeled_examples", *SPLITS)
+QUEUE = "relabel_queue"
 MOST_LISTED = 10
 SHOWN_CHARS = 160
 _ID = re.compile(r"[0-9a-f]{1,16}")
@@ -40,7 +41,7 @@ class Event:
     example_id: str
     """The row itself, or the one that it was merged into."""
     fate: str
-    """read, kept, merged, refused, assigned, trained on, chosen by, judged."""
+    """read, kept, merged, refused, suspected, assigned, trained on, chosen by, judged."""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -98,7 +99,7 @@ def explain(
     versions = None if current is None else current.get(found_task, {})
     life = _Life(own, versions)
     life.follow(found, None)
-    order = {asset: place for place, asset in enumerate((*STAGES, "checkpoint", "evaluation_report"))}
+    order = {asset: place for place, asset in enumerate((*STAGES, QUEUE, "checkpoint", "evaluation_report"))}
     events = sorted(life.events, key=lambda event: event.created, reverse=True)
     events.sort(key=lambda event: (order[event.asset], not event.current))
     return Explanation(found_task, found, _now(events, found, versions), events, life.gone())
@@ -188,7 +189,7 @@ class _Life:
         """Note what every version of every stage did with a row; only those versions that are in `within`."""
         for build in self._versions:
             place = (build.asset, build.data_version)
-            if build.asset not in STAGES or (within is not None and place not in within):
+            if build.asset not in (*STAGES, QUEUE) or (within is not None and place not in within):
                 continue
             if (example_id, *place) in self._seen:
                 continue
@@ -197,6 +198,8 @@ class _Life:
                 self._read(build, example_id)
             elif build.asset in SPLITS:
                 self._assigned(build, example_id)
+            elif build.asset == QUEUE:
+                self._suspected(build, example_id)
             else:
                 self._processed(build, example_id)
 
@@ -249,11 +252,18 @@ class _Life:
             return {"characters_before": len(before)} | ({} if changed is None else {"changed_by": changed})
         return {}
 
+    def _suspected(self, build: Build, example_id: str) -> None:
+        for row in rows_of(build, "examples", example_id) or []:
+            facts = {name: row[name] for name in ("rank", "label", "suggested", "score", "confidence")}
+            self._note(build, example_id, "suspected", **facts)
+
     def _labelled(self, build: Build, row: Mapping[str, Any]) -> dict[str, Any]:
         near = self._near(build, str(row["example_id"]))
         facts = {"label": row["label"], "cluster": _cluster(row["cluster"])}
         if near:
             facts["near_duplicates"] = dict(list(near.items())[:MOST_LISTED])
+        # What an older version was built by knows neither.
+        facts |= {name: row[name] for name in ("disagreement", "corrected") if row.get(name) is not None}
         for cleaned, _ in self._inputs(build, "cleaned_examples"):
             for before in rows_of(cleaned, "examples", str(row["example_id"])) or []:
                 return facts | {"label_as_read": mask(str(before["label"]))}

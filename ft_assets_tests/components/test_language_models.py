@@ -19,6 +19,9 @@ from ft_assets_tests.runs import description, written_in
 from ft_assets_tests.tickets import ASSETS
 from ft_assets_tests.tiny_models import recipe_table
 
+WRITTEN = tuple(asset for asset in ASSETS if asset != "relabel_queue")
+"""Answers are no classes: no model can say which of them is likelier."""
+
 SECRET = "me@example.org"
 
 
@@ -43,7 +46,7 @@ def materialize(
     )
     return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
-        asset_selection=[dg.AssetKey(["recipes", name]) for name in assets or ASSETS],
+        asset_selection=[dg.AssetKey(["recipes", name]) for name in assets or WRITTEN],
         raise_on_error=raise_on_error,
     )
 

@@ -15,7 +15,7 @@ from ft_assets_tests.flow import Flow, stages_of
 from ft_assets_tests.runs import current, description
 from ft_assets_tests.tickets import ASSETS, definitions, materialize, task, tickets, write_csv
 
-DATA = ASSETS[:9]
+DATA = (*ASSETS[:9], "relabel_queue")
 MODEL = ("checkpoint", "baselines", "evaluation_report")
 OTHER = {"seed": 3, "training": {"learning_rate": 1e-3, "epochs": 1, "lora": {"rank": 4}}}
 

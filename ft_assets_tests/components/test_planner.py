@@ -325,7 +325,7 @@ def test_new_and_removed_files_are_noticed_and_a_burst_is_one_run(
     assert flow.look()[0] == []  # not whole yet
     for file in more:
         settle(file)
-    assert flow.settle() == [[*DATA, "quarantine", "data_card"]]
+    assert flow.settle() == [[*DATA, "quarantine", "data_card", "relabel_queue"]]
     more[0].unlink()
     [request], _ = flow.look()
     assert request.tags["ft_assets/because"] == "raw_examples: what its sources hold has changed"
@@ -351,7 +351,7 @@ def test_the_policy_decides_when_the_model_follows(trained: dg.DagsterInstance, 
     assert flow.settle() == []
     write_csv(file, [*tickets(), *(ticket(LABELS[number % 3], 7_000 + number) for number in range(9))])
     settle(file)
-    assert flow.settle() == [[*DATA, "quarantine", "data_card"]]
+    assert flow.settle() == [[*DATA, "quarantine", "data_card", "relabel_queue"]]
     assert "policy.retrain is manual" in flow.look()[1]
     policy(flow, tiny_bert_dir, retrain="on_change", min_new_rows=500)
     assert "new training rows since the last training, of 500 to wait for" in flow.look()[1]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pyarrow as pa
 from ft_assets.data import splits
 from ft_assets.data.cleaning import clean
 from ft_assets.data.config import CleaningConfig, ColumnsConfig, LabelsConfig, SourceConfig, SplitsConfig
+from ft_assets.data.corrections import Correction, time_of
 from ft_assets.data.examples import RAW_SCHEMA, StageTables
 from ft_assets.data.labels import label
 from ft_assets.data.ledger.entries import Entries
+from ft_assets.data.ratings import as_label
 from ft_assets.data.readers import raw_examples
+from ft_assets.data.rulings import rulings
 from ft_assets.data.splits import SplitName
 from ft_assets.paths import PROJECT
 from ft_assets.sources import ResolvedFile
@@ -94,6 +98,26 @@ def labelled(*examples: Any, labels: LabelsConfig, cleaning: CleaningConfig | No
 def split(table: pa.Table, config: SplitsConfig, **more: Any) -> dict[SplitName, StageTables]:
     """The splits of labelled rows by an empty ledger."""
     return splits.split(table, config, entries=Entries.none(), ledger_id="ab" * 16, **more).tables
+
+
+def rated(*examples: tuple[str, list[str] | None], labels: LabelsConfig, **given: Any) -> StageTables:
+    """Rows of (text, ratings) taken through cleaning and labelling."""
+    table = raw_table(*((text, as_label((None, each) for each in said or [])) for text, said in examples))
+    return label(clean(table, CleaningConfig()).examples, labels, rated=True, **given)
+
+
+def corrected(
+    *examples: Any, labels: LabelsConfig, by: Sequence[tuple[str, str] | tuple[str, str, str]]
+) -> StageTables:
+    """Raw rows taken through cleaning and labelling with corrections: example_id, label and, if it matters, when."""
+    cleaned = clean(raw_table(*examples), CleaningConfig())
+    lines = [
+        Correction(
+            each[0], each[1], "Ann", time_of(each[2] if len(each) == 3 else "2026-01-31") or "", line=number
+        )
+        for number, each in enumerate(by, 1)
+    ]
+    return label(cleaned.examples, labels, rulings=rulings(lines, cleaned.examples, cleaned.merged))
 
 
 def answers() -> dict[str, Any]:

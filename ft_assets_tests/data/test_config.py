@@ -183,3 +183,30 @@ def test_defaults_may_be_written_down():
 def test_a_severity_is_that_of_a_check_that_may_have_another(given, message):
     with pytest.raises(ValidationError, match=message):
         ContractsConfig.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"ratings": ["a", "b"], "rater": "who"}, "not both"),
+        ({"ratings": ["a", "a"]}, "a column twice"),
+    ],
+)
+def test_ratings_come_from_columns_or_from_rows(given, message):
+    with pytest.raises(ValidationError, match=message):
+        ColumnsConfig(**given)
+
+
+def test_numbers_are_averaged_and_names_vote_unless_told_otherwise():
+    numbers = {"thresholds": [{"label": "a", "above": 0}, {"label": "b"}]}
+    assert LabelsConfig(**numbers).rated_by == "mean"
+    assert LabelsConfig(**numbers, ratings="majority").rated_by == "majority"
+    assert LabelsConfig(names=["a", "b"]).rated_by == "majority"
+    with pytest.raises(ValidationError, match="mean wants numbers"):
+        LabelsConfig(names=["a", "b"], ratings="mean")
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/corrections.jsonl", "corrections.txt"])
+def test_corrections_are_a_local_file_of_two_formats(path):
+    with pytest.raises(ValidationError, match=r"\.jsonl or \.csv"):
+        LabelsConfig(names=["a", "b"], corrections=path)

@@ -4,9 +4,12 @@ from hypothesis import strategies as st
 
 from ft_assets.data.cleaning import clean
 from ft_assets.data.config import CleaningConfig, LabelsConfig
+from ft_assets.data.corrections import Correction
 from ft_assets.data.examples import CLEANED_SCHEMA, LABELED_SCHEMA, QUARANTINE_SCHEMA
 from ft_assets.data.labels import label
-from ft_assets_tests.data.helpers import labelled, raw_table, rows
+from ft_assets.data.ratings import as_label
+from ft_assets.data.rulings import rulings
+from ft_assets_tests.data.helpers import corrected, labelled, rated, raw_table, rows
 
 NAMES = LabelsConfig(names=["neg", "pos"])
 RATING = LabelsConfig(
@@ -136,3 +139,122 @@ def test_every_row_is_kept_merged_or_refused_and_no_text_is_left_twice(examples)
     assert sorted(ids) == cleaned["example_id"].to_pylist()
     keys = tables.examples["text_key"].to_pylist()
     assert len(set(keys)) == len(keys)
+
+
+def test_the_label_that_most_raters_are_for_is_that_of_the_text_with_the_share_of_the_others():
+    tables = rated(("a", ["pos", "pos", "neg"]), ("b", ["neg"]), labels=NAMES)
+    assert rows(tables, "text", "label", "disagreement") == [("a", "pos", 1 / 3), ("b", "neg", 0.0)]
+    assert tables.summary["ratings"] == {
+        "ratings": 4,
+        "unusable": 0,
+        "contested": 1,
+        "mean_disagreement": 0.166667,
+    }
+
+
+def test_a_text_whose_raters_are_undecided_is_refused():
+    tables = rated(("a", ["pos", "neg"]), ("b", ["neg"]), labels=NAMES)
+    assert rules(tables) == {"e000": "tied_ratings"}
+
+
+def test_ratings_of_rows_with_one_text_are_counted_together():
+    tables = rated(("Same", ["pos"]), ("same", ["neg"]), ("same ", ["neg", "neg"]), labels=NAMES)
+    assert rows(tables, "example_id", "label", "disagreement") == [("e000", "neg", 0.25)]
+    assert tables.merged["merged_into"].to_pylist() == ["e000", "e000"]
+
+
+def test_a_rating_that_is_no_label_does_not_count_and_is_listed():
+    tables = rated(("a", ["pos", "?", "?"]), ("b", ["?"]), ("c", None), labels=NAMES)
+    assert rows(tables, "text", "label", "disagreement") == [("a", "pos", 0.0)]
+    assert rules(tables) == {"e001": "unknown_label", "e002": "missing_label"}
+    assert tables.summary["unknown_values"] == [{"value": "?", "rows": 3}]
+    assert tables.summary["ratings"]["unusable"] == 3
+
+
+def test_numbers_are_averaged_before_the_thresholds():
+    tables = rated(("a", ["2", "2", "-3"]), ("b", ["-1", "-1", "1"]), labels=RATING)
+    # Means 0.33 and -0.33: neutral, though most ratings of each are for another label.
+    assert rows(tables, "label", "disagreement") == [("neutral", 1.0), ("neutral", 1.0)]
+
+
+def test_numbers_may_vote_as_labels_do():
+    config = RATING.model_copy(update={"ratings": "majority"})
+    tables = rated(("a", ["2", "2", "-3"]), labels=config)
+    assert rows(tables, "label", "disagreement") == [("pos", 1 / 3)]
+
+
+def test_a_correction_has_the_last_word():
+    tables = corrected(("a", "pos"), ("b", "neg"), labels=NAMES, by=[("e000", "neg")])
+    assert rows(tables, "text", "label", "corrected") == [("a", "neg", "2026-01-31"), ("b", "neg", None)]
+    assert tables.summary["corrections"] == {
+        "lines": 1,
+        "texts": 1,
+        "unused": 0,
+        "unused_ids": [],
+        "relabelled": 1,
+    }
+
+
+@pytest.mark.parametrize("raw", ["?", None])
+def test_a_correction_labels_what_had_no_label(raw):
+    assert rows(corrected(("a", raw), labels=NAMES, by=[("e000", "pos")]), "label") == [("pos",)]
+
+
+def test_a_correction_settles_a_conflict():
+    tables = corrected(("same", "pos"), ("same", "neg"), labels=NAMES, by=[("e001", "neg")])
+    assert rows(tables, "example_id", "label") == [("e000", "neg")]
+    assert tables.merged["example_id"].to_pylist() == ["e001"]
+    assert tables.quarantine.num_rows == 0
+
+
+def test_a_correction_settles_a_tie_and_the_disagreement_is_with_its_label():
+    cleaned = clean(
+        raw_table(("a", as_label([(None, "pos"), (None, "neg"), (None, "neg")]))), CleaningConfig()
+    )
+    lines = [Correction("e000", "pos", "Ann", "2026-01-31T00:00:00.000000+00:00", line=1)]
+    tables = label(
+        cleaned.examples, NAMES, rated=True, rulings=rulings(lines, cleaned.examples, cleaned.merged)
+    )
+    assert rows(tables, "label", "disagreement") == [("pos", 2 / 3)]
+
+
+def test_a_rejected_row_is_out_with_the_line_that_says_so():
+    tables = corrected(("a", "pos"), ("b", "neg"), labels=NAMES, by=[("e000", "reject")])
+    assert rules(tables) == {"e000": "rejected"}
+    assert tables.quarantine["reason"].to_pylist() == [
+        "a correction takes it out (line 1 of the corrections)"
+    ]
+    assert rows(tables, "text") == [("b",)]
+
+
+def test_where_a_label_is_called_reject_it_is_that_label():
+    tables = corrected(("a", "ok"), labels=LabelsConfig(names=["ok", "reject"]), by=[("e000", "reject")])
+    assert rows(tables, "label") == [("reject",)]
+
+
+def test_nothing_of_corrections_is_told_where_there_are_none():
+    assert "corrections" not in labelled(("a", "pos"), labels=NAMES).summary
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abA"), st.lists(st.sampled_from(["pos", "neg", "?"]), max_size=3)),
+        max_size=8,
+    ),
+    st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["pos", "neg", "reject"])), max_size=4),
+)
+def test_with_ratings_and_corrections_every_row_is_kept_merged_or_refused(examples, changes):
+    table = raw_table(*((text, as_label((None, each) for each in said)) for text, said in examples))
+    cleaned = clean(table, CleaningConfig())
+    lines = [
+        Correction(f"e{row:03d}", to, "Ann", f"2026-01-31T00:00:00.00000{place}+00:00", line=place)
+        for place, (row, to) in enumerate(changes)
+    ]
+    held = rulings(lines, cleaned.examples, cleaned.merged)
+    tables = label(cleaned.examples, NAMES, rated=True, rulings=held)
+    parts = (tables.examples, tables.merged, tables.quarantine)
+    ids = [each for part in parts for each in part["example_id"].to_pylist()]
+    assert sorted(ids) == cleaned.examples["example_id"].to_pylist()
+    said = dict(held.texts.select("text_key", "ruling").iter_rows())
+    for row in tables.examples.to_pylist():
+        assert row["label"] == said.get(row["text_key"], row["label"])

@@ -6,12 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_assets.data.config import ColumnsConfig, SourceConfig
+from ft_assets.data.cleaning import clean
+from ft_assets.data.config import CleaningConfig, ColumnsConfig, LabelsConfig, SourceConfig
 from ft_assets.data.examples import QUARANTINE_SCHEMA, RAW_SCHEMA
+from ft_assets.data.labels import label
+from ft_assets.data.ratings import pseudonym
 from ft_assets.data.readers import raw_examples
 from ft_assets.errors import UserError
 from ft_assets.sources import ResolvedFile, resolve
-from ft_assets_tests.data.helpers import PLANTED, answers, planted_tickets, read, rows
+from ft_assets_tests.data.helpers import PLANTED, answers, jsonl, planted_tickets, read, rows
 
 
 def csv(tmp_path, content: str, name: str = "a.csv"):
@@ -253,3 +256,42 @@ def test_every_row_that_equals_an_erased_one_is_left_out_in_whatever_order(tmp_p
 def test_without_erased_rows_the_summary_of_a_file_is_as_it_was(tmp_path):
     summary = read_without(csv(tmp_path, "text,label\na,x\n")).summary
     assert summary["erased"] == 0 and "erased" not in summary["files"][0]
+
+
+def test_the_columns_of_several_raters_are_one_label_until_they_are_counted(tmp_path):
+    file = tmp_path / "rated.csv"
+    file.write_text("text,first,second\nfine,pos,neg\nbad,,\n")
+    tables = read(file, ColumnsConfig(ratings=["first", "second"]))
+    assert rows(tables, "text", "label") == [("fine", '[["first", "pos"], ["second", "neg"]]'), ("bad", None)]
+    assert tables.summary["without_label"] == 1
+
+
+def test_a_column_may_hold_a_list_of_ratings(tmp_path):
+    file = jsonl(
+        tmp_path / "rated.jsonl", {"text": "a", "said": ["pos", 2, None]}, {"text": "b", "said": "neg"}
+    )
+    assert rows(read(file, ColumnsConfig(ratings=["said"])), "label") == [
+        ('[["said", "pos"], ["said", "2"]]',),
+        ('[["said", "neg"]]',),
+    ]
+
+
+def test_where_a_text_has_a_row_for_each_rater_it_is_not_told_who_that_is(tmp_path):
+    file = tmp_path / "rated.csv"
+    file.write_text("text,label,who\na,pos,ann@example.org\na,pos,bob@example.org\na,neg,\n")
+    labels = [each for (each,) in rows(read(file, ColumnsConfig(rater="who")), "label")]
+    assert labels == [
+        f'[["{pseudonym("ann@example.org")}", "pos"]]',
+        f'[["{pseudonym("bob@example.org")}", "pos"]]',
+        '[[null, "neg"]]',
+    ]
+
+
+def test_two_raters_who_agree_are_not_taken_for_a_duplicate(tmp_path):
+    file = tmp_path / "rated.csv"
+    file.write_text("text,label,who\na,pos,ann\na,pos,bob\na,neg,eve\na,pos,ann\n")
+    raw = read(file, ColumnsConfig(rater="who"))
+    cleaned = clean(raw.examples, CleaningConfig())
+    assert cleaned.summary["merged"] == 1  # what ann has said twice
+    labelled = label(cleaned.examples, LabelsConfig(names=["pos", "neg"]), rated=True)
+    assert rows(labelled, "label", "disagreement") == [("pos", 1 / 3)]

@@ -1,0 +1,240 @@
+"""The corrections of a task: what people have decided about single rows. They have the last word about a label.
+
+Here: the file (JSON Lines or CSV with the columns example_id, label, by, at, why), reading it strictly, and adding to
+it. It lies outside the store, because it has to outlive every artifact, and lines are only ever added: who decided
+what, when and why stays in it, and nowhere else. Not here: what a correction does to a row (`labels`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ft_assets.data.formats import nearest
+from ft_assets.data.spreadsheets import neutral, restored
+from ft_assets.disk import flock, make_directory, room, sync, write_synced
+from ft_assets.errors import UserError
+
+__all__ = ["COLUMNS", "REJECT", "Correction", "add", "parse", "read", "time_of", "unknown"]
+
+COLUMNS = ("example_id", "label", "by", "at", "why")
+REJECT = "reject"
+"""In the place of a label: the row is taken out. In a task that has a label of this name, it is that label."""
+_REQUIRED = ("example_id", "label", "by", "at")
+# Longer values are a mistake; the limit keeps a damaged file from filling the memory.
+_MOST_CHARS = 10_000
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One line of the file."""
+
+    example_id: str
+    label: str
+    """A label of the task, or `REJECT`."""
+    by: str
+    """Who decided. Personal data: shown nowhere, and in no artifact."""
+    at: str
+    """When: ISO 8601 in UTC, to the microsecond where it says so. A date alone means its beginning."""
+    why: str = ""
+    line: int = 0
+    """Where it stands in the file."""
+
+
+def read(path: Path, labels: Sequence[str]) -> list[Correction]:
+    """The corrections in a file, in its order.
+
+    Args:
+        path: The file, `.jsonl` or `.csv`. An empty one holds none.
+        labels: The task's labels.
+
+    Raises:
+        UserError: It cannot be read, or a line is wrong: says which, and what is wrong. Nothing is read then, because
+            a correction that is left out would be lost.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"the corrections cannot be read: {error.strerror}",
+            where=str(path),
+            do="correct `labels.corrections` in the task, or make an empty file there",
+        ) from error
+    return parse(data, path, labels)
+
+
+def parse(data: bytes, path: Path, labels: Sequence[str]) -> list[Correction]:
+    """The corrections in the content of a file; arguments and errors as for `read`."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _wrong(path, line, "it is not UTF-8") from error
+    rows = _csv_rows(text, path) if path.suffix.lower() == ".csv" else _json_rows(text, path)
+    return [_correction(row, line, path, labels) for line, row in rows]
+
+
+def add(path: Path, corrections: Sequence[Correction], labels: Sequence[str]) -> int:
+    """Add corrections to the end of a file, which is made where there is none; gives how many are new.
+
+    A line that is there already, in all that it says, is not added again. The file is replaced as a whole, so that a
+    crash leaves no half line.
+
+    Args:
+        path: The file.
+        corrections: What to add; their line numbers do not count.
+        labels: The task's labels.
+
+    Raises:
+        UserError: The file holds a wrong line, or there is no room.
+    """
+    path = path.resolve()  # a link stays one
+    with room("the corrections", path.parent):
+        make_directory(path.parent)
+        with flock(path.with_name(f".{path.name}.lock")):
+            before = path.read_bytes() if path.is_file() else b""
+            new = _new(parse(before, path, labels), corrections)
+            if not new:
+                return 0
+            if before and not before.endswith(b"\n"):
+                before += b"\n"
+            draft = path.with_name(f".{path.name}.new")
+            try:
+                write_synced(draft, before + _lines(new, path, first=not before.strip()))
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
+            sync(path.parent)
+    return len(new)
+
+
+def unknown(path: Path, corrections: Sequence[Correction], labels: Sequence[str]) -> list[Correction]:
+    """Those of the corrections that `add` would add; arguments and errors as there."""
+    contents = set(_new(read(path, labels) if path.is_file() else [], corrections))
+    first = {_content(each): each for each in reversed(corrections)}
+    return [each for each in corrections if first[_content(each)] is each and _content(each) in contents]
+
+
+def time_of(text: str) -> str | None:
+    """A date or time (ISO 8601) as one in UTC that sorts as text; None if it is none. Without a zone it is in UTC."""
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    zoned = found.replace(tzinfo=UTC) if found.tzinfo is None else found
+    try:
+        return zoned.astimezone(UTC).isoformat(timespec="microseconds")
+    except OverflowError:  # the year 1 or 9999, and a zone
+        return None
+
+
+def _content(each: Correction) -> tuple[str, ...]:
+    """The fields of a line, in the order of `COLUMNS`, with the time as people write it."""
+    at = each.at.replace(".000000", "").replace("+00:00", "Z")
+    return (each.example_id, each.label, each.by, at, each.why)
+
+
+def _new(known: Sequence[Correction], corrections: Sequence[Correction]) -> list[tuple[str, ...]]:
+    """What the corrections say that is not known, each once, in their order."""
+    there = set(map(_content, known))
+    return [each for each in dict.fromkeys(map(_content, corrections)) if each not in there]
+
+
+def _lines(contents: Sequence[tuple[str, ...]], path: Path, *, first: bool) -> bytes:
+    if path.suffix.lower() != ".csv":
+        rows = [dict(zip(COLUMNS, each, strict=True)) for each in contents]
+        return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    if first:
+        writer.writerow(COLUMNS)
+    writer.writerows([neutral(cell) for cell in each] for each in contents)
+    return text.getvalue().encode()
+
+
+def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+    # Not `splitlines`: JSON may hold line separators of Unicode as they are.
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise _wrong(path, number, "it is no JSON") from error
+        if not isinstance(row, dict):
+            raise _wrong(path, number, "it is no JSON object")
+        _check_columns(list(row), path, number)
+        for name, value in row.items():
+            if value is not None and not isinstance(value, str):
+                raise _wrong(path, number, f"'{name}' is no text: put it in quotes")
+        yield number, {name: value or "" for name, value in row.items()}
+
+
+def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header: list[str] | None = None
+    started = 1
+    try:
+        for cells in lines:
+            line, started = started, lines.line_num + 1
+            if not any(cells):
+                continue
+            if header is None:
+                header = cells
+                _check_columns(header, path, line)
+            elif len(cells) != len(header):
+                raise _wrong(path, line, f"{len(cells)} fields, the first line has {len(header)}")
+            else:
+                yield line, {name: restored(cell) for name, cell in zip(header, cells, strict=True)}
+    except csv.Error as error:
+        raise _wrong(path, started, "it is no CSV: look for a quote that is not closed") from error
+
+
+def _check_columns(names: Sequence[str], path: Path, line: int) -> None:
+    for name in names:
+        if name not in COLUMNS:
+            raise _wrong(path, line, f"there is a column that is unknown: {nearest(name, COLUMNS)}")
+        if names.count(name) > 1:
+            raise _wrong(path, line, f"column '{name}' stands twice")
+    missing = [name for name in _REQUIRED if name not in names]
+    if missing:
+        raise _wrong(path, line, f"there is no column '{missing[0]}'")
+
+
+def _correction(row: Mapping[str, str], line: int, path: Path, labels: Sequence[str]) -> Correction:
+    values = {name: row.get(name, "").strip() for name in COLUMNS}
+    for name in _REQUIRED:
+        if not values[name]:
+            raise _wrong(path, line, f"'{name}' is empty")
+    for name, value in values.items():
+        if len(value) > _MOST_CHARS or "\0" in value or _HALF.search(value):
+            raise _wrong(
+                path, line, f"'{name}' is over {_MOST_CHARS} characters, or holds a NUL or half a character"
+            )
+    # White space around a label does not count, here as in the data.
+    known = {REJECT: REJECT} | {name.strip(): name for name in labels}
+    if values["label"] not in known:
+        told = nearest(values["label"], known, "labels")
+        raise _wrong(path, line, f"the label is none of the task: {told}")
+    values["label"] = known[values["label"]]
+    at = time_of(values["at"])
+    if at is None:
+        raise _wrong(
+            path, line, "'at' is no date or time (ISO 8601), such as 2026-01-31 or 2026-01-31T12:30:00Z"
+        )
+    return Correction(**{**values, "at": at}, line=line)
+
+
+def _wrong(path: Path, line: int, what: str) -> UserError:
+    return UserError(
+        f"a correction cannot be used: {what}",
+        where=f"{path}, line {line}",
+        do=f"mend the line; wanted are {', '.join(COLUMNS)}",
+    )

@@ -1,0 +1,110 @@
+"""What corrections say about texts: which text each of them means, and which of several has the last word.
+
+A correction names a row. What it says holds for the text of that row, so also where an equal row stands for it today,
+or where equal rows contradict each other. Not here: the file (`corrections`), labelling (`labels`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ft_assets.data.corrections import Correction
+from ft_assets.errors import UserError
+from ft_assets.spill import slices
+
+__all__ = ["Rulings", "rulings"]
+
+_LISTED_IDS = 20
+_SCHEMA = {"text_key": pl.String, "ruling": pl.String, "at": pl.String, "line": pl.Int64}
+
+
+@dataclass(frozen=True, eq=False)
+class Rulings:
+    """What holds for the texts of a task.
+
+    Attributes:
+        texts: One line a text: text_key, ruling (a label, or `REJECT`), at (when, ISO 8601 in UTC) and line.
+        lines: How many corrections there are.
+        unused: Ids that no row has, each once, sorted.
+    """
+
+    texts: pl.DataFrame
+    lines: int = 0
+    unused: tuple[str, ...] = ()
+
+    @classmethod
+    def none(cls) -> Rulings:
+        """No corrections."""
+        return cls(pl.DataFrame(schema=_SCHEMA))
+
+    def summary(self) -> dict[str, object]:
+        """For the stage's summary: lines, texts, unused (ids) and the first of these."""
+        listed = list(self.unused[:_LISTED_IDS])
+        return {
+            "lines": self.lines,
+            "texts": self.texts.height,
+            "unused": len(self.unused),
+            "unused_ids": listed,
+        }
+
+
+def rulings(corrections: Sequence[Correction], table: pa.Table, merged: pa.Table) -> Rulings:
+    """The ruling on each text that is corrected: that of the latest correction.
+
+    Args:
+        corrections: All lines of the file.
+        table: Rows with example_id and text_key.
+        merged: Rows that were merged into those (`MERGED_SCHEMA`).
+
+    Raises:
+        UserError: Two of the same time say different things about one text: names the lines.
+    """
+    if not corrections:
+        return Rulings.none()
+    asked = sorted({each.example_id for each in corrections})
+    lives_as = _lives_as(asked, merged)
+    keys = _text_keys(table, set(lives_as.values()))
+    lines = pl.DataFrame(
+        [(keys.get(lives_as[each.example_id]), each.label, each.at, each.line) for each in corrections],
+        schema=_SCHEMA,
+        orient="row",
+    ).drop_nulls("text_key")
+    latest = lines.filter(pl.col("at") == pl.col("at").max().over("text_key")).sort("text_key", "line")
+    differ = latest.filter(pl.col("ruling").n_unique().over("text_key") > 1)
+    if differ.height:
+        first = differ.filter(pl.col("text_key") == differ["text_key"][0])
+        raise UserError(
+            "two corrections of the same time say different things about one text",
+            where=f"lines {', '.join(map(str, first['line']))} of the corrections",
+            do="take one of them out, or give the one that holds a later `at`",
+        )
+    unused = tuple(each for each in asked if lives_as[each] not in keys)
+    return Rulings(latest.unique("text_key", keep="last", maintain_order=True), len(corrections), unused)
+
+
+def _lives_as(ids: Sequence[str], merged: pa.Table) -> dict[str, str]:
+    """Each of the ids with that of the row that stands for it."""
+    found = {each: each for each in ids}
+    while True:
+        wanted = pa.array(sorted(set(found.values())), pa.string())
+        into: dict[str, str] = {}
+        for part in slices(merged):
+            hits = part.filter(pc.is_in(part["example_id"], value_set=wanted))
+            into.update(zip(hits["example_id"].to_pylist(), hits["merged_into"].to_pylist(), strict=True))
+        if not into:
+            return found
+        # What a row was merged into may have been merged itself.
+        found = {each: into.get(place, place) for each, place in found.items()}
+
+
+def _text_keys(table: pa.Table, ids: set[str]) -> dict[str, str]:
+    wanted, found = pa.array(sorted(ids), pa.string()), dict[str, str]()
+    for part in slices(table.select(["example_id", "text_key"])):
+        hits = part.filter(pc.is_in(part["example_id"], value_set=wanted))
+        found.update(zip(hits["example_id"].to_pylist(), hits["text_key"].to_pylist(), strict=True))
+    return found
