@@ -141,7 +141,11 @@ def measure_leakage(rows: int, seed: int) -> list[Bar]:
     config = CleaningConfig()
     made = settled(label(clean(raw, config).examples, LabelsConfig(names=["a", "b"])), config.near_duplicates)
     splits = split(
-        made.examples, SplitsConfig(), entries=Entries.none(), ledger_id="1e" * 16, pairs=made.near_duplicates
+        made.examples,
+        SplitsConfig(),
+        entries=Entries.none(),
+        ledger_id="ab" * 16,
+        near=config.near_duplicates,
     ).tables
     group_of = dict(
         zip(made.examples["example_id"].to_pylist(), made.examples["group"].to_pylist(), strict=True)

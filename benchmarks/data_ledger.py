@@ -85,7 +85,7 @@ def _part(part: str, rows: int, folder: Path) -> dict[str, float]:
     from ft_assets.data.ledger.chain import Ledger
     from ft_assets.data.ledger.entries import Entries, read, record
 
-    pairs = pl.DataFrame(schema={"a": pl.UInt64, "b": pl.UInt64})
+    no_pairs = pl.DataFrame(schema={"a": pl.UInt64, "b": pl.UInt64})
     new = int(rows * MORE)
     # One percent is half new clusters, and half rows more of groups that are there.
     table = (
@@ -103,7 +103,7 @@ def _part(part: str, rows: int, folder: Path) -> dict[str, float]:
         found["read"] = time.perf_counter() - started
         found["entries"] = (known.rows.estimated_size() + known.groups.estimated_size()) / 1e6
         started = time.perf_counter()
-    made = assign(table, known, pairs, SHARES)
+    made = assign(table, known, lambda places: no_pairs, SHARES)
     found["assign"] = time.perf_counter() - started
     sides = made.rows["side"]
     if part == "first":

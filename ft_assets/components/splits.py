@@ -85,7 +85,7 @@ def _assigned(step: Step) -> "tuple[split_ledger.Known, Splits]":
         config.splits,
         entries=known.entries,
         ledger_id=known.ledger.id,
-        pairs=labelled.table("near_duplicates") if "near_duplicates.parquet" in labelled.files else None,
+        near=config.cleaning.near_duplicates,
         classes=config.label_names is not None,
         new_in_test=known.lock is None,
     )

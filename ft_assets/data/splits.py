@@ -7,16 +7,17 @@ stays, and the summary tells it. Not here: how it is decided (`ledger.assignment
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ft_assets.data.config import SplitsConfig
+from ft_assets.data.config import NearDuplicatesConfig, SplitsConfig
 from ft_assets.data.examples import (
     QUARANTINE_SCHEMA,
     SPLIT_SCHEMA,
@@ -31,9 +32,10 @@ from ft_assets.data.ledger.assignment import REASONS, Assignment, assign
 from ft_assets.data.ledger.entries import SIDES, Entries
 from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, example_keys, group_keys, text_keys
 from ft_assets.data.merging import keep_by_id
+from ft_assets.data.near_duplicates import pairs_of
 from ft_assets.data.texts import answer_lengths, read_texts, text_lengths
 from ft_assets.data.texts import text_keys as keys_of_texts
-from ft_assets.spill import Spill, slices
+from ft_assets.spill import Spill, slices, take
 
 __all__ = ["SPLITS", "Splits", "earlier_rows", "split"]
 
@@ -66,7 +68,7 @@ def split(
     *,
     entries: Entries,
     ledger_id: str,
-    pairs: pa.Table | None = None,
+    near: NearDuplicatesConfig | None = None,
     classes: bool = True,
     new_in_test: bool = True,
 ) -> Splits:
@@ -77,7 +79,7 @@ def split(
         config: Shares and salt.
         entries: What the ledger says.
         ledger_id: Its id, which goes into the keys of groups.
-        pairs: `example_id_a`, `example_id_b` of near duplicates, where they were looked for.
+        near: How near duplicates are told, where they have made clusters.
         classes: Whether labels are classes, which are counted; answers are not.
         new_in_test: Whether new clusters may go to test; not if the test set is locked.
     """
@@ -86,7 +88,7 @@ def split(
     made = assign(
         _rows(table, ledger_id, classes),
         entries,
-        _pairs(pairs),
+        _near_duplicates(table, near),
         [shares[side] for side in SIDES],
         salt=config.salt,
         new_in_test=new_in_test,
@@ -162,10 +164,22 @@ def _magnitudes(table: pa.Table) -> pl.Series:
     return pl.Series(np.floor(np.log2(chars.to_numpy() + 1)).astype(np.uint32))
 
 
-def _pairs(pairs: pa.Table | None) -> pl.DataFrame:
-    if pairs is None:
-        return pl.DataFrame(schema={"a": pl.UInt64, "b": pl.UInt64})
-    return pl.DataFrame({"a": example_keys(pairs["example_id_a"]), "b": example_keys(pairs["example_id_b"])})
+def _near_duplicates(
+    table: pa.Table, config: NearDuplicatesConfig | None
+) -> Callable[[npt.NDArray[np.integer]], pl.DataFrame]:
+    """What finds near duplicates among some of the rows, looking at their texts anew: what was found among all rows may
+    lack a pair, where very many are alike."""
+
+    def pairs_among(places: npt.NDArray[np.integer]) -> pl.DataFrame:
+        if config is None or config.action == "ignore":
+            return pl.DataFrame(schema={"a": ROW, "b": ROW})
+        rows = take(table, places)
+        pairs = pairs_of(rows, config.threshold).to_arrow()
+        return pl.DataFrame(
+            {side: example_keys(pairs[f"example_id_{side}"].cast(pa.string())) for side in ("a", "b")}
+        )
+
+    return pairs_among
 
 
 def _tables(table: pa.Table, made: Assignment, classes: bool) -> dict[SplitName, StageTables]:

@@ -19,7 +19,7 @@ here: reading and writing the ledger (`chain`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,7 @@ class Assignment:
 def assign(
     rows: pl.DataFrame,
     entries: Entries,
-    pairs: pl.DataFrame,
+    pairs_among: Callable[[npt.NDArray[np.integer]], pl.DataFrame],
     shares: Sequence[float],
     *,
     salt: str = "",
@@ -76,7 +76,8 @@ def assign(
     Args:
         rows: `ROWS`.
         entries: What is recorded.
-        pairs: `a`, `b`: examples that are near duplicates; with groups and texts, what makes the clusters.
+        pairs_among: Takes places of rows; gives `a`, `b`: those of their examples that are near duplicates. It is asked
+            where a cluster is on several sides, since there it matters what it is made of.
         shares: Of `SIDES`, adding up to 1.
         salt: Goes into the draw of new clusters.
         new_in_test: Whether new clusters may go to test.
@@ -85,7 +86,7 @@ def assign(
     table.settle_groups()
     contested = table.contested()
     if len(contested):
-        _Contest(table, contested, pairs).settle()
+        _Contest(table, contested, pairs_among(contested)).settle()
     table.join()
     if not new_in_test:
         shares = [0.0, *shares[1:]]
@@ -349,7 +350,7 @@ class _Contest:
     Args:
         table: all rows.
         places: of those rows.
-        pairs: of near duplicates.
+        pairs: of near duplicates among them.
     """
 
     def __init__(self, table: _Table, places: npt.NDArray[np.integer], pairs: pl.DataFrame) -> None:
@@ -376,9 +377,7 @@ class _Contest:
                     self._group_side[group] = side
         self._near: list[set[int]] = [set() for _ in number]
         text_of = dict(zip(self._examples, self._text, strict=True))
-        here = rows["example"].implode()
-        linked = pairs.select("a", "b").filter(pl.col("a").is_in(here) & pl.col("b").is_in(here))
-        for a, b in linked.iter_rows():
+        for a, b in pairs.select("a", "b").iter_rows():
             if text_of[a] != text_of[b]:
                 self._near[text_of[a]].add(text_of[b])
                 self._near[text_of[b]].add(text_of[a])

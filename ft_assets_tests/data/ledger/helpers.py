@@ -54,6 +54,14 @@ def frame(rows: Sequence[Row], pairs: Iterable[tuple[int, int]] = ()) -> pl.Data
     return pl.DataFrame(columns, schema=ROWS)
 
 
+def near_of(
+    rows: Sequence[Row], pairs: Iterable[tuple[int, int]], places: Iterable[int]
+) -> list[tuple[int, int]]:
+    """The pairs among the rows at these places."""
+    here = {rows[place].example for place in places}
+    return [pair for pair in pairs if here.issuperset(pair)]
+
+
 def pairs_frame(pairs: Iterable[tuple[int, int]]) -> pl.DataFrame:
     return pl.DataFrame(list(pairs), schema={"a": pl.UInt64, "b": pl.UInt64}, orient="row")
 
@@ -98,7 +106,13 @@ def assigned(
 ) -> Assignment:
     """The assignment of rows with these entries and near duplicates."""
     near = list(pairs)
-    return assign(frame(rows, near), known or Entries.none(), pairs_frame(near), shares, **more)  # type: ignore[arg-type]
+    return assign(
+        frame(rows, near),
+        known or Entries.none(),
+        lambda places: pairs_frame(near_of(rows, near, places)),
+        shares,
+        **more,
+    )  # type: ignore[arg-type]
 
 
 def placed(rows: Sequence[Row], *more: object, **settings: object) -> dict[int, str]:
