@@ -13,6 +13,7 @@ import pytest
 
 from ft_assets.cli import main
 from ft_assets.commands.relabel import export_queue, import_answers
+from ft_assets.components.corrections import lines_about
 from ft_assets.components.recorded import current_versions
 from ft_assets.components.stage import Task
 from ft_assets.errors import UserError
@@ -310,3 +311,13 @@ def test_the_command_says_what_is_wrong(
 ) -> None:
     assert main(["relabel", *arguments]) == 1
     assert told in capsys.readouterr().err
+
+
+def test_lines_about_rows_that_are_to_be_erased_are_counted_even_if_they_are_broken(
+    project_data: Path, made: Task
+) -> None:
+    file = correct(project_data, {"example_id": "00000000000000aa", "label": "billing"})
+    file.write_text(file.read_text() + "{ 00000000000000aa\n{ 00000000000000bb\n")
+    assert lines_about(made, ["00000000000000aa", "00000000000000cc"]) == 2
+    file.unlink()
+    assert lines_about(made, ["00000000000000aa"]) == 0
