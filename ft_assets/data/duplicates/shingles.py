@@ -83,7 +83,7 @@ def by_characters(texts: pl.Series, threshold: float) -> pl.Series:
 
 def slices(texts: pl.Series) -> Iterator[pl.Series]:
     """The texts in parts that `shingles` takes: of at most 4,096 rows and 2 MiB (or one row)."""
-    ends = texts.str.len_bytes().cum_sum().to_numpy()
+    ends = texts.str.len_bytes().cast(pl.Int64).cum_sum().to_numpy()
     start = 0
     while start < len(texts):
         before = ends[start - 1] if start else 0
