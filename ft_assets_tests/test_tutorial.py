@@ -178,7 +178,8 @@ def fragments(page: str) -> list[str]:
     return re.findall(r"^```yaml\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S)
 
 
-HOW_TO = [*fragments("how-to.md"), *fragments("personal-data.md"), *fragments("labels.md")]
+PAGES = ("how-to.md", "personal-data.md", "labels.md", "cleaning.md")
+HOW_TO = [text for page in PAGES for text in fragments(page)]
 
 
 @pytest.mark.parametrize("fragment", HOW_TO, ids=lambda text: " ".join(text.split())[:40])

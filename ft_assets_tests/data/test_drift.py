@@ -79,6 +79,8 @@ def rows(
         "text_key": texts,
         "label": draw.choices(labels, weights, k=count),
         "group": [None] * count,
+        "disagreement": [None] * count,
+        "corrected": [None] * count,
         "cluster": [f"t:{first}-{place // per_cluster}" for place in range(count)],
     }
     return pa.table({name: columns[name] for name in LABELED_SCHEMA.names}, schema=LABELED_SCHEMA)
