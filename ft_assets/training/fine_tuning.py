@@ -120,6 +120,9 @@ def fine_tune(
             _train(trainer, point, resuming, report)
         guard.check()
         best.restore(model)
+    # bf16 hangs on the instance, as its `forward` (accelerate's way); what is saved computes in fp32, as its weights
+    # are. accelerate's own way back takes off what the architecture has put around its `forward`, too.
+    vars(model).pop("forward", None)
     if spread:
         model = _put_together(model, make_again)
     if is_first():

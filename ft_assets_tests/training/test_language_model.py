@@ -145,6 +145,15 @@ def test_a_checkpoint_loads_with_plain_transformers_and_has_learnt(recipes, tiny
     json.dumps(result, allow_nan=False)
 
 
+def test_what_was_trained_in_bf16_is_audited_in_the_arithmetic_of_its_weights(
+    recipes, tiny_llama_dir, tmp_path
+):
+    result, _ = train(recipes, tiny_llama_dir, tmp_path / "out", method="full", precision="bf16", epochs=0.4)
+    assert result["precision"] == "bf16"
+    # bf16 has 8 bits: logits that were computed in it differ by some thousandths.
+    assert result["audit"]["reloaded_logit_difference"] < 1e-5
+
+
 def test_the_same_seed_gives_the_same_weights(recipes, tiny_llama_dir, tmp_path):
     for name in ("a", "b"):
         train(recipes, tiny_llama_dir, tmp_path / name, method="full", learning_rate=1e-3)
