@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ft_assets.components.recorded import current_versions
 from ft_assets.components.stage import Rule, Step, Watch
 from ft_assets.data.contracts import CheckOutcome
-from ft_assets.data.ledger.chain import Ledger, Segment, lock_file
+from ft_assets.data.ledger.chain import NO_LEDGER, Ledger, Segment, lock_file
 from ft_assets.errors import UserError
 from ft_assets.paths import ledger_dir
 from ft_assets.removal import suppressed
@@ -33,7 +33,8 @@ LOCKED_ROWS = Rule(
     "every row of a locked test set is in test, unchanged, and in no other split",
     "critical",
 )
-SPLIT_ASSETS = {"train": "train_split", "validation": "validation_split", "test": "test_split"}
+SPLIT_ASSETS = {"test": "test_split", "validation": "validation_split", "train": "train_split"}
+"""The smallest first: mostly one is enough to see that the ledger knows them."""
 
 
 @dataclass(frozen=True)
@@ -123,31 +124,33 @@ def known(step: Step) -> Known:
 
 
 def _earlier(step: Step, ledger: Ledger) -> "pl.DataFrame":
+    """The rows of the current splits, if the ledger may not know all of them."""
     from ft_assets.data.splits import earlier_rows
 
     task, store = step.stage.task.name, step.context.resources.artifact_store.open()
     current = current_versions(step.context.instance, task, SPLIT_ASSETS.values())
-    if len(current) < len(SPLIT_ASSETS):
-        return earlier_rows({}, ledger.id, with_groups=False)
-    try:
-        test = store.open(task, "test_split", current["test_split"])
-        made_with = test.summary.get("ledger", {"id": "none", "segments": 1})
+    tables: dict[str, pa.Table] = {}
+    with_groups = False
+    for split, asset in SPLIT_ASSETS.items():
+        if asset not in current:
+            continue
+        try:
+            artifact = store.open(task, asset, current[asset])
+        except UserError as error:
+            # What a ledger with entries has forgotten cannot be told; one without has forgotten all of it.
+            if not ledger.segments:
+                step.context.log.warning(
+                    f"the ledger is new, and {asset}, made before it, cannot be read: its rows are drawn anew "
+                    f"({error.what})"
+                )
+            continue
+        made_with = artifact.summary.get("ledger", {"id": NO_LEDGER, "segments": 1})
         is_known = made_with["id"] == ledger.id and made_with["segments"] <= len(ledger.segments)
         if is_known or made_with["id"] in ledger.instead_of:
-            return earlier_rows({}, ledger.id, with_groups=False)
-        columns = ["example_id", "context", "text", "cluster"]
-        tables = {
-            split: store.open(task, asset, current[asset]).table(columns=columns)
-            for split, asset in SPLIT_ASSETS.items()
-        }
-    except UserError as error:
-        if not ledger.segments:
-            step.context.log.warning(
-                "the ledger has recorded nothing yet, and the splits that were made before cannot be read: all rows "
-                f"are drawn anew ({error.what})"
-            )
-        return earlier_rows({}, ledger.id, with_groups=False)
-    return earlier_rows(tables, ledger.id, with_groups=made_with["id"] == "none")
+            break  # the three were made together
+        with_groups = made_with["id"] == NO_LEDGER
+        tables[split] = artifact.table(columns=["example_id", "context", "text", "cluster"])
+    return earlier_rows(tables, ledger.id, with_groups=with_groups)
 
 
 def looked_at(task: str) -> dict[str, Any]:

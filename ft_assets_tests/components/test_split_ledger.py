@@ -24,6 +24,7 @@ from ft_assets.data.ledger.entries import find, read
 from ft_assets.errors import UserError
 from ft_assets.paths import data_dir, ledger_dir, store_root
 from ft_assets_tests.conftest import open_instance, use_data
+from ft_assets_tests.data.ledger.test_chain import flip
 from ft_assets_tests.flow import Flow
 from ft_assets_tests.runs import current, description
 from ft_assets_tests.tickets import LABELS, materialize, task, ticket, tickets, write_csv
@@ -270,6 +271,20 @@ def test_a_lost_ledger_is_taken_over_from_the_current_splits(
     after = rows_by_split(instance)
     assert {each: after[each] for each in before} == before
     assert ledger().segments[0].record["rules"]["imported"] == 120
+
+
+def test_of_a_lost_ledger_what_can_still_be_read_of_the_splits_is_taken_over(
+    instance: dg.DagsterInstance, made: Task
+) -> None:
+    before = rows_by_split(instance)
+    shutil.rmtree(ledger_dir("tickets"))
+    flip(next((data_dir() / "store" / "tickets" / "test_split").glob("*/examples.parquet")))
+    result = materialize(instance, made, *DATA)
+    after = rows_by_split(instance)
+    stay = {each: split for each, split in before.items() if split != "test_split"}
+    assert {each: after[each] for each in stay} == stay
+    told = [event.user_message for event in instance.all_logs(result.run_id)]
+    assert any("test_split, made before it, cannot be read: its rows are drawn anew" in text for text in told)
 
 
 def test_what_an_older_copy_lacks_is_taken_over_from_the_current_splits(

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ft_assets.data.ledger.chain import Ledger
+from ft_assets.data.ledger.chain import NO_LEDGER, Ledger
 from ft_assets.disk import make_directory, room, sync, sync_tree
 from ft_assets.errors import UserError
 from ft_assets.paths import ledger_dir
@@ -104,8 +104,8 @@ def reset(task: str) -> tuple[Ledger, Path | None]:
     folder = ledger_dir(task)
     before = Ledger.open(folder)
     kept = put_aside(task)
-    instead_of = [] if before is None else [*before.instead_of, before.id]
-    return Ledger.create(folder, instead_of or ["none"]), kept
+    known = [] if before is None else [*before.instead_of, before.id]
+    return Ledger.create(folder, list(dict.fromkeys([NO_LEDGER, *known]))), kept
 
 
 def put_aside(task: str) -> Path | None:

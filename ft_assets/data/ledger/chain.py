@@ -30,9 +30,11 @@ from ft_assets.errors import UserError
 from ft_assets.paths import ledger_dir
 from ft_assets.versions import canonical_json, file_sha256
 
-__all__ = ["Ledger", "Segment", "lock", "lock_file"]
+__all__ = ["NO_LEDGER", "Ledger", "Segment", "lock", "lock_file"]
 
 FORMAT = 1
+NO_LEDGER = "none"
+"""Stands for the id of a ledger, where splits were made without one."""
 
 
 @dataclass(frozen=True)

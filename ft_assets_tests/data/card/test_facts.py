@@ -24,7 +24,7 @@ def manifests_of(raw, labels):
     """The manifests of all stages, as far as a card reads them."""
     cleaned = clean(raw.examples, CleaningConfig())
     labelled = settled(label(cleaned.examples, labels), CleaningConfig().near_duplicates)
-    parts = split(labelled.examples, SplitsConfig(), pairs=labelled.near_duplicates)
+    parts = split(labelled.examples, SplitsConfig())
     made = {"raw_examples": raw, "cleaned_examples": cleaned, "labeled_examples": labelled}
     made |= {f"{name}_split": tables for name, tables in parts.items()}
     checks = {

@@ -120,7 +120,7 @@ def test_a_reset_begins_an_empty_ledger_and_keeps_the_old_one(folder: Path) -> N
     before = opened(folder)
     new, kept = reset("task")
     assert opened(folder).id == new.id != before.id
-    assert new.instead_of == [before.id] and read(opened(folder)).rows.height == 0
+    assert new.instead_of == ["none", before.id] and read(opened(folder)).rows.height == 0
     assert kept is not None and opened(kept).id == before.id
 
 
