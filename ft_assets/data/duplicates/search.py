@@ -243,23 +243,35 @@ def _without_equal_sets(
 ) -> np.ndarray:
     """The rows without those that have the set of an earlier one; they are found to be its duplicates."""
     alone = rows[~spaced[rows]]
-    _, first, of = np.unique(prints[alone], return_index=True, return_inverse=True)
+    own = prints[alone]
+    sort = np.sort(own)
+    shared = np.unique(sort[1:][sort[1:] == sort[:-1]])
+    if not len(shared):
+        return rows
+    again = shared[np.minimum(np.searchsorted(shared, own), len(shared) - 1)] == own
+    alone, own = alone[again], own[again]
+    _, first, of = np.unique(own, return_index=True, return_inverse=True)
     earlier = alone[first][of]
     later = earlier < alone
     equal = found.compare(earlier[later], alone[later])
     found.settle()
-    return np.setdiff1d(rows, alone[later][equal], assume_unique=True)
+    left = np.ones(len(spaced), bool)
+    left[alone[later][equal]] = False
+    return rows[left[rows]]
 
 
 def _buckets(hashes: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows that share their hash with another: row (ascending in a bucket), its bucket, size of the bucket."""
-    packed = np.sort((hashes.astype(np.uint64) << _LOW) | rows.astype(np.uint64))
-    value, members = _split(packed)
+    packed = hashes.astype(np.uint64) << _LOW
+    packed |= rows.astype(np.uint64)
+    packed.sort()
+    same = (packed[1:] >> _LOW) == (packed[:-1] >> _LOW)
+    value, members = _split(
+        packed[np.append(same, False)[: len(packed)] | np.append(False, same)[: len(packed)]]
+    )
     begins = np.flatnonzero(np.append(True, value[1:] != value[:-1]))[: len(value)]
     sizes = np.diff(np.append(begins, len(value)))
-    bucket, of_bucket = np.repeat(np.arange(len(sizes)), sizes), np.repeat(sizes, sizes)
-    shared = of_bucket > 1
-    return members[shared], bucket[shared], of_bucket[shared]
+    return members, np.repeat(np.arange(len(sizes)), sizes), np.repeat(sizes, sizes)
 
 
 def _all_pairs(found: _Found, members: np.ndarray, bucket: np.ndarray) -> None:
