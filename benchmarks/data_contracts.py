@@ -101,7 +101,7 @@ def _stages(rows: int, seed: int) -> Mapping[str, StageTables]:
         SplitsConfig(),
         entries=Entries.none(),
         ledger_id="ab" * 16,
-        pairs=labelled.near_duplicates,
+        near=CleaningConfig().near_duplicates,
     ).tables
     return {
         "raw_examples": StageTables(raw, summary=summary),
