@@ -25,6 +25,7 @@ __all__ = [
     "LabelsConfig",
     "LanguagesConfig",
     "NearDuplicatesConfig",
+    "OwnCheck",
     "PersonalKind",
     "QualityConfig",
     "RelabelConfig",
@@ -494,6 +495,61 @@ class DriftConfig(StrictModel):
     held against it."""
 
 
+class OwnCheck(StrictModel):
+    """A check of the task's own on what is known of each row: exactly one of `between`, `in_set`, `not_in_set` and
+    `matches`."""
+
+    name: str = Field(pattern="^[a-z][a-z0-9_]*$", max_length=60)
+    """Its name in the UI."""
+    column: Literal["chars", "words", "label", "group"]
+    """chars and words: the length of the text; label, and group as they stand in the stage."""
+    stage: Literal["cleaned_examples", "labeled_examples"] = "labeled_examples"
+    """The asset that is checked."""
+    between: tuple[float | None, float | None] | None = None
+    """Least and largest value, both included; null is no limit. For chars and words."""
+    in_set: list[LabelName] | None = None
+    """The only values that may occur. For label and group."""
+    not_in_set: list[LabelName] | None = None
+    """Values that may not occur. For label and group."""
+    matches: str | None = None
+    """Regular expression that is found in each value. For label and group."""
+    mostly: float = Field(default=1.0, gt=0, le=1)
+    """Share of the rows for which it must hold."""
+    severity: Severity = "warning"
+    """critical: the stage is not published where it fails."""
+    advice: str = "look at the rows, and at what the task says of them"
+    """What to do when it fails."""
+
+    @model_validator(mode="after")
+    def _one_test_that_fits_its_column(self) -> OwnCheck:
+        tests = ("between", "in_set", "not_in_set", "matches")
+        given = [name for name in tests if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"{self.name}: give exactly one of {', '.join(tests)}, not {given or 'none'}")
+        of_lengths = self.column in ("chars", "words")
+        if of_lengths != (given == ["between"]):
+            fits = "between" if of_lengths else "in_set, not_in_set or matches"
+            raise ValueError(f"{self.name}: {given[0]} does not fit the column {self.column}: use {fits}")
+        return self
+
+    @field_validator("between")
+    @classmethod
+    def _limits_leave_room(cls, value: tuple[float | None, float | None] | None) -> Any:
+        given = [limit for limit in value or () if limit is not None]
+        if value is not None and (not given or given != sorted(given)):
+            raise ValueError("expected [least, largest], of which one may be null")
+        return value
+
+    @field_validator("matches")
+    @classmethod
+    def _pattern_compiles(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return value
+
+
 class ContractsConfig(StrictModel):
     """Limits of the checks that are a matter of taste; the others follow from the task."""
 
@@ -514,6 +570,17 @@ class ContractsConfig(StrictModel):
     severity: dict[SettableCheck, Severity] = Field(default_factory=dict)
     """Check → critical or warning, where it is not to be as it is: what is critical and fails keeps a stage from being
     published, a warning tells. Checks that guard against faults of the project cannot be set."""
+
+    expect: list[OwnCheck] = Field(default_factory=list)
+    """Checks of the task's own, beside those that every task has."""
+
+    @field_validator("expect")
+    @classmethod
+    def _names_are_distinct(cls, value: list[OwnCheck]) -> list[OwnCheck]:
+        names = [(each.stage, each.name) for each in value]
+        if len(set(names)) != len(names):
+            raise ValueError("two checks of one stage have the same name")
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from ft_assets.data.config import CleaningConfig, ContractsConfig, SettableCheck, Severity
+from ft_assets.data.config import CleaningConfig, ContractsConfig, OwnCheck, SettableCheck, Severity
 
 if TYPE_CHECKING:
     from ft_assets.data.examples import StageTables
@@ -46,6 +46,8 @@ class Expectation:
             the stage), `schema` (no lines; one column "name: type" for each column of the table), `files`
             (one line a source file) or `corrections` (one line a text that is corrected, or an id that no row has).
         cleaning: What the flag is computed by, where it depends on the task's settings.
+        mostly: Share of the rows for which it must hold. (What Great Expectations judges are different values, so the
+            share is ours to count.)
     """
 
     stage: str
@@ -57,6 +59,7 @@ class Expectation:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     frame: Frame = "rows"
     cleaning: CleaningConfig | None = None
+    mostly: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,9 @@ def expectations(
         labels: The task's label names; None: the model writes, and labels are answers.
         contracts: Limits that are a matter of taste.
         cleaning: Its length limits are part of the cleaned stage's contract.
+
+    Raises:
+        ValueError: there is no such stage, or a check of the task's own has the name of another one.
     """
     make = _Maker(
         stage,
@@ -111,7 +117,11 @@ def expectations(
     by_stage = {"raw_examples": make.raw, "cleaned_examples": make.cleaned, "labeled_examples": make.labeled}
     if stage not in STAGES:
         raise ValueError(f"unknown stage '{stage}': one of {', '.join(STAGES)}")
-    return by_stage.get(stage, make.split)()
+    made = by_stage.get(stage, make.split)()
+    own = [make.own(check) for check in make.contracts.expect if check.stage == stage]
+    if taken := {each.name for each in made} & {each.name for each in own}:
+        raise ValueError(f"contracts.expect: {stage} has a check '{min(taken)}' already: choose another name")
+    return [*made, *own]
 
 
 def run(
@@ -181,6 +191,32 @@ class _Maker:
             ),
             self._quarantined("the reason of each, and set `cleaning:` in the task"),
         ]
+
+    def own(self, check: OwnCheck) -> Expectation:
+        """What the task expects by itself."""
+        column, of = check.column, "text" if check.column in ("chars", "words") else check.column
+        if check.between is not None:
+            low, high = check.between
+            limits = {"min_value": low, "max_value": high}
+            kind = "ExpectColumnValuesToBeBetween"
+            kwargs: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
+            told = " and ".join(
+                f"at {'least' if name == 'min_value' else 'most'} {limit:g}" for name, limit in kwargs.items()
+            )
+            said = f"each text has {told} {'characters' if column == 'chars' else 'words'}"
+        elif check.matches is not None:
+            kind, kwargs = "ExpectColumnValuesToMatchRegex", {"regex": check.matches}
+            said = f"each {of} matches {check.matches}"
+        elif check.in_set is not None:
+            kind, kwargs = "ExpectColumnValuesToBeInSet", {"value_set": check.in_set}
+            said = f"each {of} is one of {', '.join(check.in_set)}"
+        else:
+            kind, kwargs = "ExpectColumnValuesToNotBeInSet", {"value_set": check.not_in_set}
+            said = f"no {of} is one of {', '.join(check.not_in_set or [])}"
+        if check.mostly < 1:
+            said += f", in {100 * check.mostly:g} % of the rows at least"
+        made = self._rule(check.name, said, check.severity, check.advice, kind, column=column, **kwargs)
+        return replace(made, mostly=check.mostly)
 
     def _impersonal(self) -> list[Expectation]:
         kinds = self.cleaning.personal_data

@@ -210,3 +210,31 @@ def test_numbers_are_averaged_and_names_vote_unless_told_otherwise():
 def test_corrections_are_a_local_file_of_two_formats(path):
     with pytest.raises(ValidationError, match=r"\.jsonl or \.csv"):
         LabelsConfig(names=["a", "b"], corrections=path)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"name": "a", "column": "chars"}, "exactly one of between, in_set, not_in_set, matches"),
+        ({"name": "a", "column": "label", "between": [1, 2]}, "does not fit the column label: use in_set"),
+        (
+            {"name": "a", "column": "chars", "in_set": ["1"]},
+            "in_set does not fit the column chars: use between",
+        ),
+        ({"name": "a", "column": "chars", "between": [2, 1]}, "expected .least, largest."),
+        ({"name": "a", "column": "chars", "between": [None, None]}, "of which one may be null"),
+        ({"name": "a", "column": "label", "matches": "("}, "not a regular expression"),
+        ({"name": "A b", "column": "label", "matches": "x"}, "name"),
+        ({"name": "a", "colum": "label", "matches": "x"}, "did you mean 'column'"),
+    ],
+)
+def test_a_check_of_the_tasks_own_that_makes_no_sense_is_refused(given, message):
+    with pytest.raises(ValidationError, match=message):
+        ContractsConfig.model_validate({"expect": [given]})
+
+
+def test_two_checks_of_one_stage_have_different_names():
+    check = {"name": "a", "column": "label", "matches": "x"}
+    with pytest.raises(ValidationError, match="the same name"):
+        ContractsConfig.model_validate({"expect": [check, check]})
+    ContractsConfig.model_validate({"expect": [check, check | {"stage": "cleaned_examples"}]})

@@ -8,7 +8,14 @@ import pytest
 from ft_assets.data import contract_runner
 from ft_assets.data.answers import answer
 from ft_assets.data.cleaning import clean
-from ft_assets.data.config import CleaningConfig, ContractsConfig, LabelsConfig, SettableCheck, SplitsConfig
+from ft_assets.data.config import (
+    CleaningConfig,
+    ContractsConfig,
+    LabelsConfig,
+    OwnCheck,
+    SettableCheck,
+    SplitsConfig,
+)
 from ft_assets.data.contracts import STAGES, expectations, run
 from ft_assets.data.examples import (
     CLEANED_SCHEMA,
@@ -369,6 +376,56 @@ def test_the_task_says_what_a_check_is():
     settings = ContractsConfig(severity={"label_balance": "critical", "every_class_present": "warning"})
     of = {each.name: each.severity for each in expectations("train_split", LABELS, settings)}
     assert (of["label_balance"], of["every_class_present"]) == ("critical", "warning")
+
+
+def own(**check):
+    """A check of the task's own, and what it finds of 30 rows: ten of two words and 17 characters, the others of one
+    word and twelve."""
+    settings = ContractsConfig(expect=[OwnCheck(name="own", **check)])
+    rows = [
+        (f"{text} more" if place < 10 else text, label) for place, (text, label) in enumerate(examples(30))
+    ]
+    return failures("labeled_examples", stages(rows), contracts=settings).get("own")
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        {"column": "chars", "between": [10, 20]},
+        {"column": "words", "between": [1, None]},
+        {"column": "label", "in_set": ["x", "y"]},
+        {"column": "label", "not_in_set": ["z"]},
+        {"column": "label", "matches": "^[xy]$"},
+        {"column": "group", "matches": "no row has one"},
+        {"column": "chars", "between": [14, None], "mostly": 0.3},
+    ],
+)
+def test_a_check_of_the_tasks_own_passes_where_it_holds(check):
+    assert own(**check) is None
+
+
+@pytest.mark.parametrize(
+    ("check", "unexpected"),
+    [
+        ({"column": "chars", "between": [14, None]}, 20),
+        ({"column": "chars", "between": [14, None], "mostly": 0.4}, 20),
+        ({"column": "words", "between": [None, 1]}, 10),
+        ({"column": "label", "in_set": ["x"]}, 15),
+        ({"column": "label", "not_in_set": ["x"]}, 15),
+        ({"column": "label", "matches": "y"}, 15),
+    ],
+)
+def test_a_check_of_the_tasks_own_counts_the_rows_that_break_it(check, unexpected):
+    outcome = own(**check, severity="critical", advice="ask the team")
+    assert (outcome.severity, outcome.unexpected, outcome.checked) == ("critical", unexpected, 30)
+    assert outcome.advice == f"{unexpected} of 30 rows: ask the team"
+    assert len(outcome.example_ids) == min(unexpected, 20)
+
+
+def test_a_check_of_the_tasks_own_needs_a_name_of_its_own():
+    settings = ContractsConfig(expect=[OwnCheck(name="label_set", column="label", in_set=["x"])])
+    with pytest.raises(ValueError, match="labeled_examples has a check 'label_set' already"):
+        expectations("labeled_examples", LABELS, settings)
 
 
 def test_every_check_with_a_severity_of_the_tasks_is_there():

@@ -91,20 +91,19 @@ def cluster_facts(clusters: pa.ChunkedArray) -> dict[str, Any]:
     """
     import polars as pl
 
-    sizes = (
-        pl.Series("cluster", clusters)
-        .value_counts(name="rows")
-        .sort(["rows", "cluster"], descending=[True, False])
-    )
+    names = pl.Series("cluster", clusters)
+    # 64 bits in the place of a name: of millions of names these are what fits the memory.
+    keys = names.hash(seed=0)
+    sizes = keys.value_counts(name="rows").sort(["rows", "cluster"], descending=[True, False])
     bins = []
     for place, low in enumerate(_SIZES):
         high = _SIZES[place + 1] - 1 if place + 1 < len(_SIZES) else None
         rows = sizes["rows"].filter(sizes["rows"].is_between(low, high) if high else sizes["rows"] >= low)
         bins.append({"from": low, "to": high, "clusters": len(rows), "rows": int(rows.sum())})
-    largest = [
-        {"name": mask(name[2:], _NAME_CHARS) if name.startswith("g:") else None, "rows": rows}
-        for name, rows in sizes.head(_LISTED_CLUSTERS).iter_rows()
-    ]
+    largest = []
+    for key, rows in sizes.head(_LISTED_CLUSTERS).iter_rows():
+        name = names[int((keys == key).arg_max() or 0)]
+        largest.append({"name": mask(name[2:], _NAME_CHARS) if name.startswith("g:") else None, "rows": rows})
     return {"count": sizes.height, "sizes": bins, "largest": largest}
 
 
