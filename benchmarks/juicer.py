@@ -35,17 +35,20 @@ from data_juicer.ops.mapper.replace_content_mapper import ReplaceContentMapper
 from data_juicer.ops.mapper.whitespace_normalization_mapper import WhitespaceNormalizationMapper
 from loguru import logger
 
+# In this process, and not in one that each operator starts anew.
+HERE = {"num_proc": None, "auto_op_parallelism": False}
+
 
 def operators() -> list:
     """Repair of encodings and Unicode, HTML, white space, personal data, length, exact duplicates."""
     return [
-        FixUnicodeMapper("NFC", num_proc=1),
-        CleanHtmlMapper(num_proc=1),
-        ReplaceContentMapper(pattern=r"\s+", repl=" ", num_proc=1),
-        WhitespaceNormalizationMapper(num_proc=1),
-        PiiRedactionMapper(mask_paths=False, messages_key=None, num_proc=1),
-        TextLengthFilter(min_len=1, max_len=20_000, num_proc=1),
-        DocumentDeduplicator(lowercase=True, num_proc=1),
+        FixUnicodeMapper("NFC", **HERE),
+        CleanHtmlMapper(**HERE),
+        ReplaceContentMapper(pattern=r"\s+", repl=" ", **HERE),
+        WhitespaceNormalizationMapper(**HERE),
+        PiiRedactionMapper(mask_paths=False, messages_key=None, **HERE),
+        TextLengthFilter(min_len=1, max_len=20_000, **HERE),
+        DocumentDeduplicator(lowercase=True, **HERE),
     ]
 
 
