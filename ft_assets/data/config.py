@@ -449,7 +449,7 @@ class RelabelConfig(StrictModel):
     folds: int = Field(default=5, ge=2, le=20)
     """Models that judge, each of which has not seen the rows that it judges."""
     max_rows: int = Field(default=50_000, ge=100)
-    """Rows that are judged at most, drawn by whole clusters: time is linear in them, some minutes for these."""
+    """Rows that are judged at most, drawn by whole clusters: time is linear in them, about a minute for these."""
 
 
 class SplitsConfig(StrictModel):
