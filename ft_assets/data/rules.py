@@ -79,6 +79,13 @@ RULES: Mapping[str, Rule] = {
             "columns.layout",
         ),
         Rule(
+            "tool_call",
+            _RAW,
+            "a turn has a call of a tool beside its content",
+            "write the call into the content, as the model is to write it",
+            "columns.layout",
+        ),
+        Rule(
             "no_prompt",
             _RAW,
             "nothing stands before the answer",
