@@ -165,7 +165,7 @@ def _tell_erasure(instance: dg.DagsterInstance, root: Path, plan: Erasure, made:
     for copy in plan.copies:
         print(f"  remove the withdrawn copy {copy}")
     for path in plan.unfinished:
-        print(f"  remove {path} (the state of a training that was cut off, or tokenised rows)")
+        print(f"  remove {path} (the state of a training that was cut off, tokenised or cleaned rows)")
     if not plan.remove and not plan.retire:
         print("  nothing in the store holds them any longer")
     lost = [each.asset for each in [*plan.remove, *plan.retire] if current.get(each.asset) == each.name]

@@ -26,7 +26,8 @@ def test_every_build_is_found_with_what_it_has_recorded(trained: dg.DagsterInsta
     assert {build.asset: build.data_version for build in found} == current(trained)
     assert all(build.path.is_dir() and build.record["libraries"] is not None for build in found)
     (split,) = of(found, "train_split")
-    assert split.inputs == {"labeled_examples": current(trained)["labeled_examples"]} and not split.sources
+    assert split.inputs == {"labeled_examples": current(trained)["labeled_examples"]}
+    assert set(split.sources) == {"source:ledger"}
 
 
 def test_a_second_build_is_beside_the_first_and_the_oldest_comes_first(store: Path) -> None:

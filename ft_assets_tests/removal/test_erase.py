@@ -20,7 +20,8 @@ from ft_assets_tests.runs import current, published
 from ft_assets_tests.tickets import ASSETS, materialize, task, ticket, tickets, write_csv
 
 DATA = ASSETS[:6]
-ROWS = ("raw_examples", "cleaned_examples", "labeled_examples", "quarantine")
+SPLITS = ("train_split", "validation_split", "test_split")
+ROWS = ("raw_examples", "cleaned_examples", "labeled_examples", *SPLITS, "quarantine")
 
 
 def store_dir() -> Path:

@@ -23,7 +23,7 @@ _COLUMNS = (0.0, 24.5, 49.0, 73.5, 98.5)
 _HEIGHT, _NODE, _TURN = 62.0, 1.5, 11.0
 _GAP, _LABEL, _BETWEEN, _LEAST = 6.0, 22.0, 2.0, 0.8
 _MOST_LABELS, _MOST_LANGUAGES = 30, 8
-NO_VALUE = "\N{EN DASH}"
+NO_VALUE = "\u2013"
 
 PERSONAL = {
     "email": "E-mail addresses",
