@@ -69,7 +69,7 @@ dev: setup instance fetch ## Open the UI on http://127.0.0.1:3000 (PORT=…), wi
 
 .PHONY: test
 test: setup fetch ## Run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: setup ## Formatting, lint and types

@@ -23,6 +23,24 @@ CACHE = PROJECT / "data" / "cache"
 SAMPLE = PROJECT / "ft_assets" / "defs" / "review_sentiment" / "defs.yaml"
 
 
+# The files that take longest, first: one that is begun last would keep one core waiting for the other.
+LONGEST = (
+    "test_ui.py",
+    "test_live.py",
+    "test_compiling.py",
+    "test_tutorial.py",
+    "test_processes.py",
+    "test_resume.py",
+    "test_graph.py",
+    "test_crashes.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+
+
 def sample() -> dict[str, Any]:
     """The attributes of the sample task."""
     return yaml.safe_load(SAMPLE.read_text(encoding="utf-8"))["attributes"]

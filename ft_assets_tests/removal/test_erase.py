@@ -202,7 +202,7 @@ def test_states_of_trainings_that_were_cut_off_go_with_the_rows(
     erase(instance, made, rows_of(instance, "train_split")[0]["example_id"])
     assert not point.parent.exists()
     assert (
-        f"remove {point.parent} (the state of a training that was cut off, or tokenised rows)"
+        f"remove {point.parent} (the state of a training that was cut off, tokenised or cleaned rows)"
         in capsys.readouterr().out
     )
 
