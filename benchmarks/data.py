@@ -30,7 +30,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import polars as pl  # noqa: E402
-import pyarrow as pa  # noqa: E402
 
 from benchmarks.bars import Bar, show  # noqa: E402
 from benchmarks.data_contracts import measure_contracts  # noqa: E402
@@ -39,10 +38,10 @@ from benchmarks.data_filters import RECIPE, measure_filters, measure_peer, measu
 from benchmarks.data_labels import measure_label_errors  # noqa: E402
 from benchmarks.data_ledger import ROWS, measure_ledger  # noqa: E402
 from benchmarks.data_scale import measure_scale  # noqa: E402
-from benchmarks.planted import HARD_NEGATIVES, KINDS, hard_negative, mixed_texts, planted  # noqa: E402
+from benchmarks.mixed import mixed_rows  # noqa: E402
+from benchmarks.planted import HARD_NEGATIVES, KINDS, hard_negative, planted  # noqa: E402
 from ft_assets.data.cleaning import clean  # noqa: E402
 from ft_assets.data.config import CleaningConfig  # noqa: E402
-from ft_assets.data.examples import RAW_SCHEMA  # noqa: E402
 from ft_assets.data.personal import spans  # noqa: E402
 
 PARTS = (
@@ -161,24 +160,6 @@ def measure_clean(rows: int, seed: int) -> list[Bar]:
     print(f"  repaired: {summary['repaired']}")
     print(f"  personal data: {summary['personal_data']}")
     return [Bar("clean: rows a second on one core", rows / best, ROWS_A_SECOND, True, "rows/s")]
-
-
-def mixed_rows(rows: int, seed: int) -> pa.Table:
-    """Raw rows with the texts of `planted.mixed_texts`."""
-    texts = list(mixed_texts(random.Random(seed), rows))
-    raw = pl.DataFrame(
-        {
-            "example_id": [f"{place:016x}" for place in range(rows)],
-            "source": "rows",
-            "file": "rows.jsonl",
-            "row": range(rows),
-            "context": pl.Series([None] * rows, dtype=pl.String),
-            "text": texts,
-            "label": [f"label {len(text) % 7}" for text in texts],  # the same for a text that was seen before
-            "group": [f"thread {place // 5}" for place in range(rows)],
-        }
-    )
-    return raw.to_arrow().cast(RAW_SCHEMA)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
 """Contracts: what the checks of all data stages cost, and how much of that is Great Expectations."""
 
-import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 
 from benchmarks.bars import Bar
-from benchmarks.planted import mixed_texts
+from benchmarks.mixed import LABELS, mixed_rows
 from ft_assets.data.cleaning import clean
 from ft_assets.data.config import CleaningConfig, LabelsConfig, SplitsConfig
 from ft_assets.data.contracts import STAGES, Expectation, expectations, run
-from ft_assets.data.examples import RAW_SCHEMA, StageTables, counts
+from ft_assets.data.examples import StageTables, counts
 from ft_assets.data.labels import label
 from ft_assets.data.ledger.entries import Entries
 from ft_assets.data.near_duplicates import settled
@@ -21,7 +19,6 @@ from ft_assets.data.splits import split
 
 __all__ = ["measure_contracts"]
 
-LABELS = [f"label {number}" for number in range(7)]
 GOAL = 1.0
 """Seconds of the processor for 100,000 rows, after the library's import."""
 
@@ -78,20 +75,7 @@ class _Timed:
 
 
 def _stages(rows: int, seed: int) -> Mapping[str, StageTables]:
-    texts = list(mixed_texts(random.Random(seed), rows))
-    frame = pl.DataFrame(
-        {
-            "example_id": [f"{place:016x}" for place in range(rows)],
-            "source": "rows",
-            "file": "rows.jsonl",
-            "row": range(rows),
-            "context": pl.Series([None] * rows, dtype=pl.String),
-            "text": texts,
-            "label": [LABELS[len(text) % 7] for text in texts],  # the same for a text that was seen before
-            "group": [f"thread {place // 5}" for place in range(rows)],
-        }
-    )
-    raw = frame.to_arrow().cast(RAW_SCHEMA)
+    raw = mixed_rows(rows, seed)
     nothing = StageTables(raw)
     summary = counts(rows, raw, nothing.quarantine, nothing.merged) | {"files": [{"file": "rows.jsonl"}]}
     cleaned = clean(raw, CleaningConfig())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_assets.data.ledger.assignment import REASONS, imported
+from ft_assets.data.ledger.assignment import REASONS, Assignment, imported
 from ft_assets.data.ledger.entries import SIDES, Entries
 from ft_assets_tests.data.ledger.helpers import (
     Row,
@@ -51,24 +53,17 @@ def among(rows: list[Row], pairs: list[tuple[int, int]]) -> list[tuple[int, int]
     return [pair for pair in pairs if here.issuperset(pair)]
 
 
-@given(histories())
-def test_no_row_ever_changes_its_split_in_whatever_batches_rows_arrive(history) -> None:
-    batches, pairs = history
-    rows: list[Row] = []
-    known, before = Entries.none(), {}
-    for batch in batches:
-        rows = rows + batch
-        near = among(rows, pairs)
-        made = assigned(rows, known, near)
-        now = places(rows, made)
-        moved = {example: (split, now[example]) for example, split in before.items() if now[example] != split}
-        assert moved == {}
-        known = recorded(known, made)
-        before = {example: split for example, split in now.items() if split in SIDES}
+class Arrival(NamedTuple):
+    """All rows after a batch has come, with their near duplicates, what was recorded before it, and what is made."""
+
+    rows: list[Row]
+    near: list[tuple[int, int]]
+    known: Entries
+    made: Assignment
 
 
-@given(histories())
-def test_nothing_that_belongs_together_is_in_two_splits(history) -> None:
+def arrivals(history) -> Iterator[Arrival]:
+    """Batch after batch, each assigned by what the ones before have recorded."""
     batches, pairs = history
     rows: list[Row] = []
     known = Entries.none()
@@ -76,7 +71,24 @@ def test_nothing_that_belongs_together_is_in_two_splits(history) -> None:
         rows = rows + batch
         near = among(rows, pairs)
         made = assigned(rows, known, near)
+        yield Arrival(rows, near, known, made)
         known = recorded(known, made)
+
+
+@given(histories())
+def test_no_row_ever_changes_its_split_in_whatever_batches_rows_arrive(history) -> None:
+    before: dict[int, str] = {}
+    for rows, _, _, made in arrivals(history):
+        now = places(rows, made)
+        moved = {example: (split, now[example]) for example, split in before.items() if now[example] != split}
+        assert moved == {}
+        before = {example: split for example, split in now.items() if split in SIDES}
+
+
+@given(histories())
+def test_nothing_that_belongs_together_is_in_two_splits(history) -> None:
+    _, pairs = history
+    for rows, _, _, made in arrivals(history):
         now = {example: split for example, split in places(rows, made).items() if split in SIDES}
         kept = [row for row in rows if row.example in now]
         cluster = components(kept, among(kept, pairs))
@@ -88,15 +100,8 @@ def test_nothing_that_belongs_together_is_in_two_splits(history) -> None:
 
 @given(histories())
 def test_a_run_after_the_recording_gives_the_same_as_the_run_that_was_killed(history) -> None:
-    batches, pairs = history
-    rows: list[Row] = []
-    known = Entries.none()
-    for batch in batches:
-        rows = rows + batch
-        near = among(rows, pairs)
-        made = assigned(rows, known, near)
-        known = recorded(known, made)
-        again = assigned(rows, known, near)
+    for rows, near, known, made in arrivals(history):
+        again = assigned(rows, recorded(known, made), near)
         assert again.entries.height == 0
         assert places(rows, again) == places(rows, made)
         assert again.rows["part"].equals(made.rows["part"])
@@ -104,20 +109,13 @@ def test_a_run_after_the_recording_gives_the_same_as_the_run_that_was_killed(his
 
 @given(histories(), st.randoms())
 def test_the_order_of_rows_and_pairs_does_not_matter(history, draw: random.Random) -> None:
-    batches, pairs = history
-    rows: list[Row] = []
-    known = Entries.none()
-    for batch in batches:
-        rows = rows + batch
-        near = among(rows, pairs)
-        made = assigned(rows, known, near)
+    for rows, near, known, made in arrivals(history):
         moved, turned = rows[:], [pair[::-1] for pair in near]
         draw.shuffle(moved)
         draw.shuffle(turned)
         other = assigned(moved, known, turned)
         assert places(moved, other) == places(rows, made)
         assert other.entries.equals(made.entries)
-        known = recorded(known, made)
 
 
 # --- new rows ----------------------------------------------------------------------------------------------------
