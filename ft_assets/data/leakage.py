@@ -34,7 +34,7 @@ def _near_across(splits: Mapping[str, StageTables], threshold: float) -> pl.Seri
     where = pl.concat([pl.repeat(place, len(each), eager=True) for place, each in enumerate(ids)])
     rows = pl.DataFrame({"example_id": pl.concat(ids), "split": where})
     texts = (text for each in splits.values() for text in _normalised(each.examples))
-    pairs = near_duplicates(rows["example_id"], texts, threshold)
+    pairs = near_duplicates(rows["example_id"], texts, threshold, across=where.to_numpy())
     for side in ("a", "b"):
         named = rows.rename({"example_id": f"example_id_{side}", "split": f"split_{side}"})
         pairs = pairs.join(named, on=f"example_id_{side}")

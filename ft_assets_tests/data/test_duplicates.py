@@ -114,6 +114,21 @@ def test_all_pairs_are_found_that_comparing_everything_finds(texts, tmp_path):
     assert found == expected
 
 
+def test_what_is_looked_for_across_parts_are_all_pairs_of_two_parts(texts, tmp_path):
+    part = np.arange(len(texts)) % 3
+    keys = [normalised(pl.Series(texts))]
+    ids = ids_of(texts)
+    found = near_duplicates(ids, keys, 0.7, tmp_path, across=part)
+    across = {
+        (a, b)
+        for a, b in found.select("example_id_a", "example_id_b").iter_rows()
+        if part[int(a, 16)] != part[int(b, 16)]
+    }
+    expected = {(a, b) for a, b in all_pairs(texts, 0.7) if part[a] != part[b]}
+    assert len(expected) > 100
+    assert across == {(ids[a], ids[b]) for a, b in expected}
+
+
 def test_comparing_everything_misses_nothing_that_brute_force_finds(texts):
     some = texts[::7]
     brute = {

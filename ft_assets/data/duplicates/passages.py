@@ -36,7 +36,7 @@ def shares_passage(texts: pl.Series, others: Iterable[pl.Series]) -> np.ndarray:
         start += len(part)
     values = np.concatenate([values for _, values, _ in parts])
     rows = np.concatenate([start + rows for start, _, rows in parts])
-    wanted = _Wanted(np.unique(values))
+    wanted = _Wanted(_distinct(values))
     seen = np.zeros(len(wanted.values), bool)
     for part in (part for given in others for part in slices(given)):
         seen |= wanted.among(_passages(part)[0])
@@ -50,6 +50,13 @@ def _passages(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     enough = (texts.str.count_matches(" ", literal=True) >= WORDS - 1).arg_true()
     found = shingles(texts.gather(enough), "words", WORDS)
     return found.values, np.repeat(enough.to_numpy().astype(np.int64), np.diff(found.offsets))
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """The values in rising order, each once. (`np.unique` puts numbers into a hash table, which takes ten times as
+    long.)"""
+    values = np.sort(values)
+    return values[np.append(True, values[1:] != values[:-1])[: len(values)]]
 
 
 class _Wanted:
@@ -74,7 +81,8 @@ class _Wanted:
         if not len(self.values):
             return seen
         place, bit = self._place(values)
-        possible = values[(self._bits[place] & bit) != 0]
+        # In order, or each is looked up in another place of the memory.
+        possible = _distinct(values[(self._bits[place] & bit) != 0])
         where = np.minimum(np.searchsorted(self.values, possible), len(self.values) - 1)
         seen[where[self.values[where] == possible]] = True
         return seen

@@ -46,7 +46,12 @@ _LOW = np.uint64(32)
 
 
 def near_duplicates(
-    ids: pl.Series, texts: Iterable[pl.Series], threshold: float, directory: Path | None = None
+    ids: pl.Series,
+    texts: Iterable[pl.Series],
+    threshold: float,
+    directory: Path | None = None,
+    *,
+    across: np.ndarray | None = None,
 ) -> pl.DataFrame:
     """The pairs of texts at least so similar.
 
@@ -56,6 +61,8 @@ def near_duplicates(
         threshold: Smallest Jaccard index, above 0 and at most 1.
         directory: Where its files are made: about 700 bytes for a text of 400. They have no name, and go with the
             process. None: the data directory, as for all that does not fit into memory.
+        across: A number for each row. Pairs of rows with different numbers are wanted; others are compared no more than
+            is needed to find these. None: all pairs are wanted.
 
     Returns:
         `PAIRS`, ordered by both ids; `example_id_a` is the smaller one. Empty texts have no partner.
@@ -79,7 +86,11 @@ def near_duplicates(
         words.arrange(order)
         characters.arrange(order)
         nobody = np.zeros(len(ids), bool)
-        found = [_search(words, threshold, nobody), _search(characters, threshold, spaced[order])]
+        side = None if across is None else across[order]
+        found = [
+            _search(words, threshold, nobody, side),
+            _search(characters, threshold, spaced[order], side),
+        ]
     return _named(found, ids.gather(order))
 
 
@@ -223,14 +234,14 @@ def _split(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (keys >> _LOW).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
-def _search(sets: _Sets, threshold: float, spaced: np.ndarray) -> _Found:
+def _search(sets: _Sets, threshold: float, spaced: np.ndarray, across: np.ndarray | None) -> _Found:
     """The pairs of one kind. Two rows that are `spaced` are none here: they are compared by words."""
     found = _Found(sets, threshold, spaced)
     rows = _without_equal_sets(found, np.flatnonzero(sets.sizes), sets.prints, spaced)
     for number in range(sets.number):
         members, bucket, sizes = _buckets(sets.band(number, rows), rows)
         small = sizes <= BUCKET
-        _all_pairs(found, members[small], bucket[small])
+        _all_pairs(found, members[small], bucket[small], across)
         found.settle()
         if not small.all():
             _with_leaders(found, members[~small], bucket[~small], len(spaced))
@@ -274,12 +285,16 @@ def _buckets(hashes: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return members, np.repeat(np.arange(len(sizes)), sizes), np.repeat(sizes, sizes)
 
 
-def _all_pairs(found: _Found, members: np.ndarray, bucket: np.ndarray) -> None:
+def _all_pairs(found: _Found, members: np.ndarray, bucket: np.ndarray, across: np.ndarray | None) -> None:
     for distance in range(1, BUCKET):
         together = np.flatnonzero(bucket[distance:] == bucket[:-distance])
         if not len(together):
             return
-        found.compare(members[together], members[together + distance])
+        a, b = members[together], members[together + distance]
+        if across is not None:
+            wanted = across[a] != across[b]
+            a, b = a[wanted], b[wanted]
+        found.compare(a, b)
 
 
 def _with_leaders(found: _Found, members: np.ndarray, bucket: np.ndarray, count: int) -> None:

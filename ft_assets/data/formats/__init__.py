@@ -264,6 +264,8 @@ def flat(value: Any, name: str) -> Any:
 
 def _as_text(value: Any, name: str) -> str | None:
     """The value as a csv file would hold it. Numbers keep their own spelling: 4 is not 4.0."""
+    if isinstance(value, str):
+        return _text(value, name)
     if type(value).__module__ == "numpy" and hasattr(value, "item"):
         value = value.item()
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
@@ -272,10 +274,17 @@ def _as_text(value: Any, name: str) -> str | None:
         return "true" if value else "false"
     if isinstance(value, int | float | Decimal):
         return None if isinstance(value, float) and math.isnan(value) else str(value)
-    if not isinstance(value, str):
+    if not isinstance(value, str):  # numpy has texts of its own
         raise _NotText(MALFORMED, f"field '{name}' holds a {type(value).__name__}, expected text")
+    return _text(value, name)
+
+
+def _text(value: str, name: str) -> str:
     if len(value) > MAX_RECORD_CHARS:
         raise _NotText(MALFORMED, f"field '{name}' is longer than {MAX_RECORD_CHARS} characters")
-    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-        raise _NotText(UNDECODABLE, f"field '{name}' holds half a character (a lone surrogate)")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _NotText(UNDECODABLE, f"field '{name}' holds half a character (a lone surrogate)") from None
     return value
