@@ -1,6 +1,7 @@
 """What becomes of near duplicates; how they are found is in `test_duplicates`."""
 
 import random
+from dataclasses import replace
 
 import polars as pl
 import pyarrow as pa
@@ -107,6 +108,16 @@ def test_merging_keeps_the_row_with_the_smallest_group_and_id():
     assert rows(made, "example_id") == [("e001",), ("e002",)]
     assert made.summary["by_rule"] == {"near_duplicate": 1}
     assert made.summary["labels"] == {"neg": 1, "pos": 1}
+
+
+def test_merging_keeps_the_row_that_a_person_has_corrected():
+    made = labelled((RADIO, "pos", "a"), (f"{RADIO}!", "pos", "b"), (unlike(1), "neg"), labels=NAMES)
+    days = pa.array([None, "2026-01-31", None], pa.string())
+    place = LABELED_SCHEMA.get_field_index("corrected")
+    made = replace(made, examples=made.examples.set_column(place, LABELED_SCHEMA.field(place), days))
+    made = settled(made, NearDuplicatesConfig(action="merge"))
+    assert merged(made) == {"e000": ("e001", "near_duplicate")}
+    assert rows(made, "example_id", "corrected") == [("e001", "2026-01-31"), ("e002", None)]
 
 
 def test_rows_with_other_labels_are_not_merged_and_share_a_cluster():
