@@ -1,6 +1,7 @@
 """The data layer, measured: `python benchmarks/data.py [--quick] [--only PART …]`.
 
 - personal: precision and recall of each detector of personal data, on values and hard negatives of `planted.py`;
+- names: recall and precision of names and postal addresses, by Presidio and the spaCy pipeline that `--names` names;
 - clean: rows a second of the recipe "clean" on one core: UTF-8 in, encoding, HTML, Unicode NFC, white space, personal
   data, length filters, exact duplicates, quarantine, on mixed rows of about 400 bytes;
 - near_duplicates: MinHash signatures a second on one core, of the same mixed rows; how many planted pairs are found, by
@@ -12,7 +13,8 @@
 - peer: the same recipe in Data-Juicer, which has an environment of its own (`--peer`, see `juicer.py`);
 - contracts: seconds of the processor for the checks of all stages, and of Great Expectations among them;
 - label_errors: 5 % of the sample's labels flipped, how many are among the first 200 of the queue; beside cleanlab;
-- scale: memory and time of all data stages of a task, for 1.25 and for 5 million rows (half an hour).
+- scale: memory and time of all data stages of a task, for 1.25 and for 5 million rows (half an hour);
+- append: time of the same stages after one percent more rows, and rows that change their split then.
 
 `--quick` does a tenth of it. Seconds are those of the processor, on one thread: neighbours on the machine count little.
 """
@@ -37,7 +39,8 @@ from benchmarks.data_duplicates import measure_leakage, measure_pairs, measure_s
 from benchmarks.data_filters import RECIPE, measure_filters, measure_peer, measure_steps  # noqa: E402
 from benchmarks.data_labels import measure_label_errors  # noqa: E402
 from benchmarks.data_ledger import ROWS, measure_ledger  # noqa: E402
-from benchmarks.data_scale import measure_scale  # noqa: E402
+from benchmarks.data_names import report_names  # noqa: E402
+from benchmarks.data_scale import measure_append, measure_scale  # noqa: E402
 from benchmarks.mixed import mixed_rows  # noqa: E402
 from benchmarks.planted import HARD_NEGATIVES, KINDS, hard_negative, planted  # noqa: E402
 from ft_assets.data.cleaning import clean  # noqa: E402
@@ -46,6 +49,7 @@ from ft_assets.data.personal import spans  # noqa: E402
 
 PARTS = (
     "personal",
+    "names",
     "clean",
     "steps",
     "filters",
@@ -56,6 +60,7 @@ PARTS = (
     "contracts",
     "label_errors",
     "scale",
+    "append",
 )
 GOAL = 0.95
 ROWS_A_SECOND = 20_000
@@ -73,10 +78,16 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=SEED, help="of what is planted")
     parser.add_argument("--peer", type=Path, metavar="PYTHON", help="the Python that has Data-Juicer")
+    parser.add_argument("--names", type=Path, metavar="MODEL", help="the folder of a spaCy pipeline")
     given = parser.parse_args()
     bars: list[Bar] = []
     if "personal" in given.only:
         bars += measure_personal(200 if given.quick else 2_000, given.seed)
+    if "names" in given.only:
+        if given.names is None:
+            print("names: left out: `--names` names no pipeline of spaCy")
+        else:
+            report_names(200 if given.quick else 2_000, given.seed, given.names)
     if "clean" in given.only:
         bars += measure_clean(10_000 if given.quick else 100_000, given.seed)
     if "near_duplicates" in given.only:
@@ -101,6 +112,8 @@ def main() -> None:
         bars += measure_label_errors(range(1 if given.quick else 3), given.cleanlab)
     if "scale" in given.only:
         bars += measure_scale((125_000, 500_000) if given.quick else (1_250_000, 5_000_000), given.seed)
+    if "append" in given.only:
+        bars += measure_append(100_000 if given.quick else 5_000_000, given.seed)
     show(bars)
 
 

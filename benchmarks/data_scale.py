@@ -1,4 +1,5 @@
-"""The data layer at scale: peak memory and time of raw rows to splits, as assets of a task, by the number of rows.
+"""The data layer at scale: peak memory and time of raw rows to splits, as assets of a task, by the number of rows; and
+what one percent more costs.
 
 Each size is materialised by a process of its own, in a new data directory. Memory is what the process holds by itself
 (RssAnon, watched from outside): pages of files that it has mapped are the kernel's to drop.
@@ -21,11 +22,12 @@ import pyarrow.parquet as pq
 from benchmarks.bars import Bar
 from benchmarks.planted import mixed_texts
 
-__all__ = ["measure_scale"]
+__all__ = ["measure_append", "measure_scale"]
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMORY_MIB = 2_048
 EXPONENT = 1.1
+APPENDED = 0.05
 DIFFERENT = 50_000
 ASSETS = (
     "raw_examples",
@@ -55,10 +57,48 @@ def measure_scale(sizes: tuple[int, int], seed: int) -> list[Bar]:
     ]
 
 
+def measure_append(rows: int, seed: int) -> list[Bar]:
+    """Time of all data stages after a file with one percent more rows, as a share of the time before; and the rows that
+    are in another split then."""
+    with tempfile.TemporaryDirectory(prefix="ft_assets-append-", dir=os.environ.get("FT_DATA_DIR")) as folder:
+        data = Path(folder)
+        (data / "incoming").mkdir()
+        _write(data / "incoming" / "rows-1.parquet", rows, seed)
+        first, _ = _run(data, f"append: {rows:,} rows")
+        before = _splits(data)
+        more = rows // 100
+        _write(data / "incoming" / "rows-2.parquet", more, seed + 1)
+        second, _ = _run(data, f"append: {more:,} more")
+        after = _splits(data)
+    moved = sum(after.get(row, split) != split for row, split in before.items())
+    return [
+        Bar(f"append: time of 1 % more than {rows:,} rows, of the first", second / first, APPENDED, False),
+        Bar("append: rows that are in another split", moved, 0, False),
+    ]
+
+
+def _splits(data: Path) -> dict[str, str]:
+    """The split of each row, of those that were made last."""
+    found: dict[str, str] = {}
+    for name in ("train", "validation", "test"):
+        made = data.glob(f"store/scale/{name}_split/*/manifest.json")
+        newest = max(made, key=lambda path: json.loads(path.read_bytes())["created"])
+        ids = pq.read_table(newest.parent / "examples.parquet", columns=["example_id"])["example_id"]
+        found |= dict.fromkeys(ids.to_pylist(), name)
+    return found
+
+
 def _materialised(data: Path, rows: int, seed: int) -> tuple[float, float]:
     """Processor seconds and peak MiB of all data stages of a new task."""
     (data / "incoming").mkdir(parents=True)
-    size = _write(data / "incoming" / "rows.parquet", rows, seed)
+    size = _write(data / "incoming" / "rows-1.parquet", rows, seed)
+    told = _run(data, f"scale: {rows:,} rows ({size / 2**20:,.0f} MiB of text)")
+    shutil.rmtree(data)
+    return told
+
+
+def _run(data: Path, what: str) -> tuple[float, float]:
+    """Processor seconds and peak MiB of a process that materialises the task in this data directory."""
     environment = {**os.environ, "FT_DATA_DIR": str(data), "DAGSTER_DISABLE_TELEMETRY": "1"}
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:
@@ -73,12 +113,12 @@ def _materialised(data: Path, rows: int, seed: int) -> tuple[float, float]:
         output.seek(0)
         printed = output.read()
     if process.returncode:
-        raise RuntimeError(f"{rows:,} rows failed:\n{printed[-6000:]}")
+        raise RuntimeError(f"{what}: failed:\n{printed[-6000:]}")
     told = json.loads(printed.splitlines()[-1])
     wall = time.perf_counter() - started
-    print(f"scale: {rows:,} rows ({size / 2**20:,.0f} MiB of text): {peak:,.0f} MiB, ", end="")
-    print(f"{told['cpu']:,.0f} CPU seconds, {wall:,.0f} s; of which {told['stages']}")
-    shutil.rmtree(data)
+    print(
+        f"{what}: {peak:,.0f} MiB, {told['cpu']:,.0f} CPU seconds, {wall:,.0f} s; of which {told['stages']}"
+    )
     return told["cpu"], peak
 
 
@@ -147,7 +187,8 @@ def _task() -> None:
             instance=instance, asset_selection=[dg.AssetKey(["scale", name]) for name in ASSETS]
         )
     manifests = (json.loads(path.read_bytes()) for path in data_dir().glob("store/scale/*/*/manifest.json"))
-    seconds = {manifest["asset"]: round(manifest["seconds"], 1) for manifest in manifests}
+    made = sorted(manifests, key=lambda manifest: manifest["created"])
+    seconds = {manifest["asset"]: round(manifest["seconds"], 1) for manifest in made}
     print(json.dumps({"cpu": time.process_time(), "stages": seconds}))
 
 

@@ -76,12 +76,13 @@ def _reports() -> None:
 
 
 def fetch(task: str | None = None) -> None:
-    """Resolve every source and base model of the tasks below `defs/`, so that all works offline afterwards.
+    """Resolve every source and model of the tasks below `defs/`, so that all works offline afterwards.
 
     Raises:
         UserError: a source or model cannot be had, or there is no such task.
     """
     from ft_assets.sources import resolve, resolve_model
+    from ft_assets.sources.resolver import fetch_folder
 
     folder = Path(__file__).parent / "defs"
     files = sorted(folder.glob(f"{task or '*'}/defs.yaml"))
@@ -97,6 +98,10 @@ def fetch(task: str | None = None) -> None:
                 print(
                     f"{path.parent.name}: {len(found)} file(s) from {source.path.split('#')[0]}", flush=True
                 )
+        names = config.cleaning.names
+        if names and "://" in names.model:
+            fetch_folder(names.model, cache=cache_dir())
+            print(f"{path.parent.name}: model for names {names.model.split('#')[0]}", flush=True)
         if "://" in config.base_model:
             resolve_model(config.base_model, cache=cache_dir(), base=data_dir())
             print(f"{path.parent.name}: base model {config.base_model.split('#')[0]}", flush=True)

@@ -1,20 +1,30 @@
 """`cleaned_examples`: repaired, normalised, de-duplicated rows; refused ones are kept with a reason."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
 from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_and_audit
-from ft_assets.components.stage import Built, Stage, Step, Task
-from ft_assets.paths import cleaned_dir
+from ft_assets.components.stage import Built, Stage, Step, Task, Watch
+from ft_assets.errors import UserError
+from ft_assets.paths import cache_dir, cleaned_dir
+from ft_assets.sources.files import is_local
 from ft_assets.task_types import generates
-from ft_assets.versions import hash_json, library_versions
+from ft_assets.versions import file_sha256, files_version, hash_json, library_versions
+
+if TYPE_CHECKING:
+    from ft_assets.data.personal.names import NameFinder
 
 __all__ = ["stages"]
 
+_MODEL = "source:names_model"
+
 
 def stages(task: Task) -> list[Stage]:
+    names = task.config.cleaning.names
     return [
         Stage(
             task=task,
@@ -51,11 +61,51 @@ def stages(task: Task) -> list[Stage]:
                 "great-expectations",
                 "pandas",
                 "pyarrow",
+                *(("presidio-analyzer", "spacy") if names else ()),
             ),
+            sources=(lambda shared: _identity(task, file_sha256)) if names else None,
+            watch=Watch((_MODEL,), partial(_identity, task)) if names and is_local(names.model) else None,
             describe=_describe,
             build=_build,
         )
     ]
+
+
+def _identity(task: Task, sha256: Callable[[Path], str]) -> dict[str, str]:
+    """The content of the model for names."""
+    return {_MODEL: files_version(_model(task), sha256=sha256)}
+
+
+def _model(task: Task) -> Path:
+    """The folder of the model for names.
+
+    Raises:
+        UserError: it does not exist, or cannot be had.
+    """
+    from ft_assets.sources.files import local_path
+    from ft_assets.sources.resolver import fetch_folder
+
+    names = task.config.cleaning.names
+    assert names is not None  # noqa: S101 - asked for only where there are some
+    if not is_local(names.model):
+        return fetch_folder(names.model, cache=cache_dir())
+    folder = local_path(names.model, task.base_of(names.model))
+    if not folder.is_dir():
+        raise UserError(
+            "the model for names does not exist",
+            where=f"cleaning.names.model ({folder})",
+            do="name the folder of a spaCy pipeline",
+        )
+    return folder
+
+
+def _names(step: Step) -> "NameFinder | None":
+    config = step.stage.task.config.cleaning.names
+    if config is None:
+        return None
+    from ft_assets.data.personal.names import NameFinder
+
+    return NameFinder(_model(step.stage.task), config.kinds)
 
 
 def _build(step: Step) -> Built:
@@ -63,12 +113,14 @@ def _build(step: Step) -> Built:
     from ft_assets.data.cleaning import clean
 
     task = step.stage.task
-    rules = hash_json({"code": step.stage.code_version, "libraries": library_versions(step.stage.libraries)})
+    libraries = library_versions(step.stage.libraries)
+    rules = hash_json({"code": step.stage.code_version, "libraries": libraries, **step.sources})
     made = clean(
         step.inputs["raw_examples"].table(),
         task.config.cleaning,
         conversations=generates(task.config.task_type),
         kept=CleanedParts(cleaned_dir() / task.name, rules),
+        names=_names(step),
     )
     return write_and_audit(step, made)
 

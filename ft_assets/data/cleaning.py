@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
@@ -46,6 +47,9 @@ from ft_assets.data.texts import (
 )
 from ft_assets.spill import Spill
 
+if TYPE_CHECKING:
+    from ft_assets.data.personal.names import NameFinder
+
 __all__ = ["clean"]
 
 STAGE = "cleaned_examples"
@@ -65,6 +69,7 @@ def clean(
     *,
     conversations: bool = False,
     kept: CleanedParts | None = None,
+    names: NameFinder | None = None,
 ) -> StageTables:
     """Clean raw examples.
 
@@ -73,6 +78,7 @@ def clean(
         config: What to repair and what to refuse.
         conversations: Whether rows are conversations: their context and answer are texts, too.
         kept: What was made of the same rows by the same rules before, and receives what is made now.
+        names: What finds names (`config.names`); None: they stay.
 
     Returns:
         `CLEANED_SCHEMA` rows. Of rows equal in text_key and raw label one is kept: the one with the smallest
@@ -85,7 +91,7 @@ def clean(
     told = _Told()
     usable, refused = Spill(CLEANED_SCHEMA), Spill(QUARANTINE_SCHEMA)
     for part in parts(table):
-        done = kept.get(part.select(_CLEANED), lambda rows: _clean(rows, config, conversations))
+        done = kept.get(part.select(_CLEANED), lambda rows: _clean(rows, config, conversations, names))
         usable.add(done.usable)
         refused.add(_with_places(done.refused, part))
         told.add(done.told)
@@ -97,7 +103,7 @@ def clean(
     merged = merged_table(gone)
     summary = counts(table.num_rows, examples, quarantine, merged) | {
         "repaired": dict(told.repaired),
-        "personal_data": {kind: told.personal_data[kind] for kind in config.personal_data},
+        "personal_data": {kind: told.personal_data[kind] for kind in _kinds(config)},
         "lengths": {
             "unit": "characters",
             "edges": LENGTH_EDGES,
@@ -111,10 +117,18 @@ def clean(
     return StageTables(examples, quarantine, merged, summary)
 
 
-def _clean(rows: pa.Table, config: CleaningConfig, conversations: bool) -> CleanedPart:
+def _kinds(config: CleaningConfig) -> list[str]:
+    """All that is replaced by placeholders."""
+    return [*config.personal_data, *(config.names.kinds if config.names else [])]
+
+
+def _clean(
+    rows: pa.Table, config: CleaningConfig, conversations: bool, names: NameFinder | None
+) -> CleanedPart:
     """What becomes of each row by itself."""
     told = _Told()
-    good, bad = _judged(_repair(to_polars(rows), config, conversations, told), config, conversations)
+    repaired = _repair(to_polars(rows), config, conversations, told, names)
+    good, bad = _judged(repaired, config, conversations)
     good = good.with_columns(text_keys(read_texts(good)).alias("text_key"))
     usable, refused = from_polars(good, CLEANED_SCHEMA, sort=False), quarantine_rows(bad, STAGE)
     return CleanedPart(usable, refused, told.as_dict())
@@ -148,22 +162,32 @@ class _Told:
         self.personal_data.update(other["personal_data"])
 
 
-def _repair(frame: pl.DataFrame, config: CleaningConfig, conversations: bool, told: _Told) -> pl.DataFrame:
+def _repair(
+    frame: pl.DataFrame,
+    config: CleaningConfig,
+    conversations: bool,
+    told: _Told,
+    names: NameFinder | None,
+) -> pl.DataFrame:
     """The frame with repaired texts; what was changed is added to `told`."""
     groups = frame["group"]
-    if config.personal_data:
+    if config.personal_data or names:
+        regions, every = config.phone_regions, names is not None
         groups = _by_value(
-            groups, partial(pseudonyms, kinds=config.personal_data, regions=config.phone_regions)
+            groups, partial(pseudonyms, kinds=config.personal_data, regions=regions, every=every)
         )
     if not conversations:
-        labels = _by_value(frame["label"], lambda values: _without_personal_data(values, config, _Told()))
-        return frame.with_columns(_repaired(frame["text"], config, told), labels, groups)
-    whole = [_repaired(frame[name], config, told, conversations=True) for name in ("text", "label")]
+        # Names of classes are no names of people: `jordan`, `paris`.
+        labels = _by_value(
+            frame["label"], lambda values: _without_personal_data(values, config, _Told(), None)
+        )
+        return frame.with_columns(_repaired(frame["text"], config, told, names), labels, groups)
+    whole = [_repaired(frame[name], config, told, names, conversations=True) for name in ("text", "label")]
     contexts = [json.loads(value) if value else [] for value in frame["context"]]
     contents = pl.Series(
         "content", [turn["content"] for turns in contexts for turn in turns], dtype=pl.String
     )
-    repaired = iter(_repaired(contents, config, told, conversations=True))
+    repaired = iter(_repaired(contents, config, told, names, conversations=True))
     before = [
         json.dumps([turn | {"content": next(repaired)} for turn in turns], ensure_ascii=False)
         if turns
@@ -184,7 +208,12 @@ def _by_value(column: pl.Series, function: Callable[[pl.Series], pl.Series]) -> 
 
 
 def _repaired(
-    text: pl.Series, config: CleaningConfig, told: _Told, *, conversations: bool = False
+    text: pl.Series,
+    config: CleaningConfig,
+    told: _Told,
+    names: NameFinder | None,
+    *,
+    conversations: bool = False,
 ) -> pl.Series:
     """Repaired texts; what each kind of repair has changed is added to `told`."""
 
@@ -200,12 +229,17 @@ def _repaired(
     not_ascii = text.str.len_bytes() != text.str.len_chars()
     text = step("unicode_form", where(not_ascii, text, partial(unicodedata.normalize, config.unicode_form)))
     text = step("white_space", _white_space(text, config, conversations))
-    return step("personal_data", _without_personal_data(text, config, told))
+    return step("personal_data", _without_personal_data(text, config, told, names))
 
 
-def _without_personal_data(text: pl.Series, config: CleaningConfig, told: _Told) -> pl.Series:
+def _without_personal_data(
+    text: pl.Series, config: CleaningConfig, told: _Told, names: NameFinder | None
+) -> pl.Series:
     after, found = replace(text, config.personal_data, config.phone_regions)
     told.personal_data.update(found)
+    if names is not None:
+        after, found = names.replace(after)
+        told.personal_data.update(found)
     return after
 
 

@@ -24,6 +24,8 @@ __all__ = [
     "DriftConfig",
     "LabelsConfig",
     "LanguagesConfig",
+    "NameKind",
+    "NamesConfig",
     "NearDuplicatesConfig",
     "OwnCheck",
     "PersonalKind",
@@ -51,6 +53,7 @@ SettableCheck = Literal[
 ]
 """Checks whose outcome is a matter of taste; the others say that something is wrong."""
 PersonalKind = Literal["email", "phone", "card", "iban", "id", "ip", "key", "url"]
+NameKind = Literal["name", "address", "place"]
 
 
 def _as_text(value: Any) -> Any:
@@ -317,6 +320,18 @@ class NearDuplicatesConfig(StrictModel):
     together costs less than deleting, so it begins earlier."""
 
 
+class NamesConfig(StrictModel):
+    """Names of people, postal addresses and places become placeholders, as Presidio finds them: an optional extra
+    (`pip install 'ft_assets[names]'`), for some hundred rows a second."""
+
+    model: str
+    """A pipeline of spaCy's that tells people and places, in the language of the texts: a folder with `meta.json` and
+    `config.cfg`, or `pypi://…` or any other source of one."""
+    kinds: tuple[NameKind, ...] = Field(default=("name", "address"), min_length=1)
+    """What is replaced: `name` (people), `address` (street and number, with the town behind it), `place` (towns,
+    countries and the like, wherever they stand)."""
+
+
 class CleaningConfig(StrictModel):
     """What is repaired in a text, and which texts are refused."""
 
@@ -336,6 +351,8 @@ class CleaningConfig(StrictModel):
     cards, IBANs, national ids, IP addresses, keys and tokens, URLs with credentials. An empty list leaves all in."""
     phone_regions: list[Region] = Field(default_factory=lambda: ["US", "GB", "DE", "FR", "ES", "IT", "NL"])
     """Countries (ISO 3166, two letters) whose phone numbers are known without their country code; with it, all are."""
+    names: NamesConfig | None = None
+    """How names of people and postal addresses are found, which no pattern can tell; null: they stay."""
     min_chars: int = Field(default=1, ge=1)
     """Shortest text, in characters after cleaning."""
     max_chars: int = Field(default=20_000, ge=1)

@@ -1,6 +1,7 @@
 """Personal data that a pattern can tell is nowhere downstream of the raw rows: in no artifact, event, log or report."""
 
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from benchmarks.planted import KINDS
 from ft_assets.artifacts import ArtifactStore
 from ft_assets.cli import main
+from ft_assets_tests.data.test_names import MODEL
 from ft_assets_tests.runs import current, written_in
 from ft_assets_tests.tickets import ASSETS, materialize, task, tickets, write_csv
 
@@ -121,3 +123,38 @@ def metadata(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
         for event in result.get_asset_materialization_events()
         if event.asset_key
     }
+
+
+def test_names_are_nowhere_downstream_of_the_raw_rows_and_another_model_cleans_anew(
+    instance: dg.DagsterInstance, project_data: Path, tiny_bert_dir: Path
+) -> None:
+    rows = tickets(60)
+    for number, row in enumerate(rows):
+        row["body"] = f"{row['body']} says Jane Doe" if number % 3 else row["body"]
+        row["customer"] = f"Customer Zimmermann {number % 7}"
+    write_csv(project_data / "incoming" / "tickets" / "tickets.csv", rows)
+    model = project_data / "model"
+    shutil.copytree(MODEL, model)
+    made = task(tiny_bert_dir, cleaning={"names": {"model": "model"}})
+    stages = ("raw_examples", "cleaned_examples", "labeled_examples")
+    result = materialize(instance, made, *stages)
+
+    store = project_data / "store" / "tickets"
+    downstream = [
+        path for path in store.rglob("*.parquet") if path.relative_to(store).parts[0] != "raw_examples"
+    ]
+    assert {path: found for path in downstream if (found := held(path, ["Jane Doe", "Zimmermann"]))} == {}
+    kinds = {
+        row.data["kind"]: row.data["replaced"]
+        for row in metadata(result)["cleaned_examples"]["personal_data"].records
+    }
+    assert kinds["name"] == 40
+    before = ArtifactStore(store.parent).open(
+        "tickets", "cleaned_examples", current(instance)["cleaned_examples"]
+    )
+    assert "source:names_model" in before.inputs
+
+    (model / "meta.json").write_text((model / "meta.json").read_text() + "\n")
+    materialize(instance, made, *stages)
+    found = list((store / "cleaned_examples" / "index").iterdir())
+    assert len(found) == 2  # it was cleaned again, though what came out is the same

@@ -34,6 +34,9 @@ PERSONAL = {
     "ip": "IP addresses",
     "key": "Keys and tokens",
     "url": "URLs with credentials",
+    "name": "Names of people",
+    "address": "Postal addresses",
+    "place": "Places",
 }
 """How a kind of personal data is called in a table."""
 

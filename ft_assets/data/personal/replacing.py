@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
 import polars as pl
@@ -19,7 +19,7 @@ from ft_assets.data.personal.detector import Detector
 from ft_assets.data.personal.identities import ID
 from ft_assets.data.personal.phones import phone
 
-__all__ = ["find", "free_of", "pseudonyms", "replace", "spans"]
+__all__ = ["find", "free_of", "pseudonyms", "replace", "spans", "with_placeholders"]
 
 # In this order: where two of them overlap, the first one is meant. A URL may hold an address, a token may hold digits,
 # and a phone number is the weakest claim on a run of digits.
@@ -64,7 +64,7 @@ def replace(
         for place, text, suspected in _suspects(remaining, detectors):
             if taken := find(text, suspected):
                 found.update(kind for _, _, kind in taken)
-                changed[rows[place]] = _with_placeholders(text, taken)
+                changed[rows[place]] = with_placeholders(text, taken)
         if not changed:
             return texts, found
         rows, remaining = list(changed), pl.Series(list(changed.values()), dtype=pl.String)
@@ -87,12 +87,20 @@ def free_of(texts: pl.Series, kinds: Sequence[PersonalKind], regions: Sequence[s
     return pl.Series([not found for found in spans(texts, kinds, regions)], dtype=pl.Boolean)
 
 
-def pseudonyms(texts: pl.Series, kinds: Sequence[PersonalKind], regions: Sequence[str]) -> pl.Series:
+def pseudonyms(
+    texts: pl.Series, kinds: Sequence[PersonalKind], regions: Sequence[str], *, every: bool = False
+) -> pl.Series:
     """Texts that stand for somebody (authors, customers): where one holds personal data, 16 digits of its SHA-256.
 
     A placeholder would make one of them all.
+
+    Args:
+        texts: Strings; nulls stay.
+        kinds: What to look for.
+        regions: Countries whose phone numbers are known without their country code.
+        every: Whether each of them does: a name that stands by itself no model can tell.
     """
-    free = free_of(texts, kinds, regions)
+    free = texts.is_null() if every else free_of(texts, kinds, regions)
     hashed = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts.filter(~free)]
     return texts.clone().scatter((~free).arg_true(), pl.Series(hashed, dtype=pl.String))
 
@@ -148,7 +156,8 @@ def _in_ascii_digits(texts: pl.Series) -> pl.Series:
     return texts.clone().scatter(other.arg_true(), plain)
 
 
-def _with_placeholders(text: str, found: Sequence[tuple[int, int, PersonalKind]]) -> str:
+def with_placeholders(text: str, found: Iterable[tuple[int, int, str]]) -> str:
+    """The text with a placeholder (`<KIND>`) from each start to each end, in its order."""
     parts, last = [], 0
     for start, end, kind in found:
         parts += [text[last:start], f"<{kind.upper()}>"]
