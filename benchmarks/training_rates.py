@@ -23,7 +23,8 @@ __all__ = ["measure_rates"]
 TASK = "review_sentiment"
 LABELS = ["negative", "positive", "neutral"]
 FACTORS = (0.3, 1.0, 3.0)
-EPOCHS = 2.0
+EPOCHS, BATCH = 2.0, 16
+"""Small batches: a part of the rows is to give some dozen steps."""
 VALIDATION_ROWS = 200
 WORSE = 1.05
 """A default is doubtful if another rate makes less than its loss by this factor: seeds differ by some percent."""
@@ -44,7 +45,11 @@ def measure_rates(data: Path, folder: Path, seeds: int, rows: int, methods: list
         for seed in range(seeds):
             for factor, losses in found.items():
                 config = TrainingConfig(
-                    method=method, learning_rate=factor * default, epochs=EPOCHS, seed=seed
+                    method=method,
+                    learning_rate=factor * default,
+                    epochs=EPOCHS,
+                    batch_size=BATCH,
+                    seed=seed,
                 )
                 here = folder / f"{method}-{factor}-{seed}"
                 here.mkdir()
