@@ -8,6 +8,8 @@
 - gpu: every weight of a Llama of 1.07 billion random weights in bf16, by our worker, by `SFTTrainer` with its defaults
   and with its best settings. Needs a GPU; with `--quick` a tiny model, on whatever is there.
 - classification: MiniLM on `review_sentiment`, by our worker and by `transformers.Trainer` with its defaults.
+- rates: MiniLM on a part of `review_sentiment` by each method, at its default learning rate, a third of it and three
+  times it; two seeds unless `--seeds` says otherwise.
 - resume: trainings that are killed at random steps and go on: as many as `--kills` (100), over both task types and
   methods; every one is compared, bit for bit, with the same training left alone.
 
@@ -33,13 +35,15 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.bars import Bar, show  # noqa: E402
 from benchmarks.materialized import data_of, latest, measured  # noqa: E402
+from benchmarks.training_rates import measure_rates  # noqa: E402
 from ft_assets.artifacts import Artifact  # noqa: E402
 from ft_assets.training.config import DEFAULT_LEARNING_RATES  # noqa: E402
 from ft_assets.worker.work_order import ResumeOrder, WorkOrder  # noqa: E402
 
 TASK = "code_docstrings"
-PARTS = ("generation", "compile", "memory", "gpu", "classification", "resume")
+PARTS = ("generation", "compile", "memory", "gpu", "classification", "rates", "resume")
 ROWS, QUICK_ROWS, VALIDATION_ROWS = 160, 32, 64
+RATE_ROWS, QUICK_RATE_ROWS = 960, 64
 LONGEST = 1_200
 """Characters of a prompt: rows that every side reads whole, at most some 400 tokens."""
 BATCH = 16
@@ -67,9 +71,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="few rows, one seed, five kills")
-    parser.add_argument("--seeds", type=int, default=3, help="how many seeds to train (3)")
+    parser.add_argument("--seeds", type=int, help="how many seeds to train (3; of rates 2)")
     parser.add_argument(
-        "--rows", type=int, metavar="N", help=f"how many rows to learn to write from ({ROWS})"
+        "--rows", type=int, metavar="N", help=f"how many rows to learn from ({ROWS}; of rates {RATE_ROWS})"
     )
     parser.add_argument(
         "--longest",
@@ -91,7 +95,7 @@ def main() -> None:
         help="of generation: against TRL's defaults (slow on a CPU without bf16), against the plain one, or both",
     )
     given = parser.parse_args()
-    seeds = 1 if given.quick else given.seeds
+    seeds = 1 if given.quick else given.seeds or 3
     bars: list[Bar] = []
     with tempfile.TemporaryDirectory(prefix="ft_assets-training-") as folder:
         if {"generation", "compile", "memory"} & set(given.only):
@@ -116,6 +120,14 @@ def main() -> None:
             bars += measure_gpu(Path(folder) / "gpu", quick=given.quick)
         if "classification" in given.only:
             bars += measure_classification(Path(folder) / "classification", seeds, quick=given.quick)
+        if "rates" in given.only:
+            bars += measure_rates(
+                data_of("review_sentiment", Path(folder) / "rates"),
+                Path(folder) / "rates/trainings",
+                1 if given.quick else given.seeds or 2,
+                given.rows or (QUICK_RATE_ROWS if given.quick else RATE_ROWS),
+                list(DEFAULT_LEARNING_RATES["classification"]),
+            )
         if "resume" in given.only:
             bars += measure_resume(Path(folder) / "resume", given.kills or (5 if given.quick else 100))
     show(bars)

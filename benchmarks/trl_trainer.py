@@ -6,6 +6,7 @@ settings for a GPU: bf16, packed rows, FlashAttention if that is installed.
 """
 
 import json
+import resource
 import sys
 import tempfile
 import time
@@ -99,7 +100,10 @@ def main(order_file: str, result_file: str, kind: str) -> None:
         "seconds": seconds,
         "steps": trainer.state.global_step,
         "validation_loss": loss,
-        "peak_memory_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0,
+        # As our own: the device's, or without one that of the process.
+        "peak_memory_bytes": torch.cuda.max_memory_allocated()
+        if torch.cuda.is_available()
+        else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }
     Path(result_file).write_text(json.dumps(result), encoding="utf-8")
 

@@ -54,6 +54,7 @@ LAYERS = (
         "paths",
         "spill",
         "task_types",
+        "turns",
     ),
 )
 SAME_LAYER_APART = ("data", "training", "evaluation")

@@ -49,13 +49,7 @@ _PASSED_ON_FAMILIES = (
     "TORCH_",
     "PYTORCH_",
 )
-_DEFAULTS = {
-    "PYTHONUNBUFFERED": "1",
-    "PYTHONSAFEPATH": "1",
-    # Processes that train together speak with each other on this machine only.
-    "GLOO_SOCKET_IFNAME": "lo",
-    "NCCL_SOCKET_IFNAME": "lo",
-}
+_DEFAULTS = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
 _LINE_BYTES = 64 * 1024  # a line longer than this is passed on in pieces
 _WAITING_LINES = 1000  # lines read but not yet passed on; when they are full the worker waits
 _LOOK_SECONDS = 0.1
@@ -107,14 +101,11 @@ def worker_command(work_order: Path, *, processes: int = 1) -> list[str]:
 
     Args:
         work_order: its path.
-        processes: how many train together, under torchrun. Each has a GPU of its own, if there are any.
+        processes: how many train together. Each has a GPU of its own, if there are any.
     """
-    # -P: no module is taken from the directory that it runs in. torchrun's children are told by the environment.
-    python = [sys.executable, "-P", "-m"]
-    if processes > 1:
-        python += ["torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
-        python += [f"--nproc-per-node={processes}", "-m"]
-    return [*python, "ft_assets.worker", str(work_order)]
+    # -P: no module is taken from the directory that it runs in. Further processes are told by the environment.
+    command = [sys.executable, "-P", "-m", "ft_assets.worker", str(work_order)]
+    return [*command, f"--processes={processes}"] if processes > 1 else command
 
 
 def run_worker(

@@ -46,6 +46,7 @@ from ft_assets.data.texts import (
     where,
 )
 from ft_assets.spill import Spill
+from ft_assets.turns import changed, texts
 
 if TYPE_CHECKING:
     from ft_assets.data.personal.names import NameFinder
@@ -185,11 +186,11 @@ def _repair(
     whole = [_repaired(frame[name], config, told, names, conversations=True) for name in ("text", "label")]
     contexts = [json.loads(value) if value else [] for value in frame["context"]]
     contents = pl.Series(
-        "content", [turn["content"] for turns in contexts for turn in turns], dtype=pl.String
+        "content", [text for turns in contexts for turn in turns for text in texts(turn)], dtype=pl.String
     )
     repaired = iter(_repaired(contents, config, told, names, conversations=True))
     before = [
-        json.dumps([turn | {"content": next(repaired)} for turn in turns], ensure_ascii=False)
+        json.dumps([changed(turn, lambda _: next(repaired)) for turn in turns], ensure_ascii=False)
         if turns
         else None
         for turns in contexts
@@ -201,10 +202,10 @@ def _by_value(column: pl.Series, function: Callable[[pl.Series], pl.Series]) -> 
     """The column with the function called once on its different values."""
     values = column.drop_nulls().unique()
     after = function(values)
-    changed = values != after
-    if not changed.any():
+    other = values != after
+    if not other.any():
         return column
-    return column.replace(values.filter(changed), after.filter(changed))
+    return column.replace(values.filter(other), after.filter(other))
 
 
 def _repaired(

@@ -232,8 +232,8 @@ class ColumnsConfig(StrictModel):
     languages: LanguagesConfig | None = None
     """Which is which, where rows hold translations by language (`{"translation": {"en": …, "fr": …}}`)."""
     tool_turns: Literal["refuse", "keep"] = "refuse"
-    """What becomes of conversations in which a tool speaks. keep: only where the chat template of the base model knows
-    the role; the training checks it."""
+    """What becomes of conversations in which a tool is called or speaks. keep: only where the chat template of the base
+    model knows them (the role `tool`, `tool_calls`, a row's `tools`); the training checks it."""
     group: str | ColumnRef | None = None
     """What belongs together (author, thread, product) and may not be split apart; null: nothing does."""
 

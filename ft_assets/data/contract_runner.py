@@ -9,6 +9,7 @@ sees a text. Texts are read in slices, and what is kept of a row are flags and h
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
@@ -30,6 +31,7 @@ from ft_assets.data.near_duplicates import SAME
 from ft_assets.data.personal import free_of
 from ft_assets.data.texts import read_texts, text_keys
 from ft_assets.spill import slices
+from ft_assets.turns import texts
 
 __all__ = ["run"]
 
@@ -128,16 +130,28 @@ def _hashed(values: pl.Series) -> pl.Series:
 
 def _impersonal(frame: pl.DataFrame, cleaning: CleaningConfig) -> pl.Series:
     """Whether nothing that is read of a row holds personal data: looked for anew in what is to be published."""
-    turns = frame.select(
-        "example_id", pl.col("context").str.json_decode(pl.List(pl.Struct({"content": pl.String})))
+    before = frame.select("example_id", "context").drop_nulls()
+    with_tools = pl.col("context").str.contains('"tool', literal=True)
+    turns = before.filter(~with_tools).with_columns(
+        pl.col("context").str.json_decode(pl.List(pl.Struct({"content": pl.String})))
     )
-    contents = (
-        turns.drop_nulls().explode("context").select("example_id", pl.col("context").struct.field("content"))
-    )
-    read = [(frame["example_id"], frame["text"]), (frame["example_id"], frame["label"]), tuple(contents)]
+    contents = turns.explode("context").select("example_id", pl.col("context").struct.field("content"))
+    # Calls of tools are nested to any depth.
+    nested = [
+        (example_id, text)
+        for example_id, context in before.filter(with_tools).iter_rows()
+        for turn in json.loads(context)
+        for text in texts(turn)
+    ]
+    read = [
+        (frame["example_id"], frame["text"]),
+        (frame["example_id"], frame["label"]),
+        tuple(contents),
+        tuple(pl.DataFrame(nested, contents.schema, orient="row")),
+    ]
     ids = pl.concat([ids for ids, _ in read])
-    texts = pl.concat([texts.alias("text") for _, texts in read])
-    found = ids.filter(~free_of(texts, cleaning.personal_data, cleaning.phone_regions))
+    all_read = pl.concat([each.alias("text") for _, each in read])
+    found = ids.filter(~free_of(all_read, cleaning.personal_data, cleaning.phone_regions))
     return (~frame["example_id"].is_in(found.implode())).alias("impersonal")
 
 

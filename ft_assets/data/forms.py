@@ -6,6 +6,7 @@ A form is recognised by the columns of a file. Not here: reading files (`formats
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from ft_assets.data.config import ColumnsConfig
 from ft_assets.data.formats import UNDECODABLE, Json, shown_names
 from ft_assets.errors import UserError
+from ft_assets.turns import TOOLS, Turn, texts
 
 __all__ = [
     "GENERAL",
@@ -41,6 +43,11 @@ _SHAREGPT_ROLES = {
     **dict.fromkeys(("gpt", "assistant", "chatgpt", "bard", "bing", "model"), "assistant"),
 }
 _ROLES = ("system", "user", "assistant")
+_ANSWER_OF = ("name", "tool_call_id")
+"""Which call a tool answers."""
+_DEEPEST = 50
+"""Levels of lists and mappings in a call; real ones have a handful, and what reads them calls itself for each."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # Roles that are met often and have no place here. Of others the name is not shown: it may be that of a person.
 _KNOWN_FOREIGN = (*_TOOL_ROLES, *_CALL_ROLES, "developer")
 
@@ -52,8 +59,8 @@ class Turns(NamedTuple):
     """A conversation as the data layer holds it."""
 
     context: str | None
-    """JSON list of the messages before the prompt, {"role", "content"} each; None: there are none. Where a tool has
-    spoken last, a last one without content stands for the text, with the tool's role (`STANDS_FOR_TEXT`)."""
+    """JSON list of the turns before the prompt (see `ft_assets.turns`); None: there are none. Where a tool has spoken
+    last, a last one without content stands for the text, with the tool's role (`STANDS_FOR_TEXT`)."""
     text: str
     """The prompt; of a plain text, all of it."""
     label: str | None
@@ -147,26 +154,27 @@ def recognised(columns: Sequence[str], forms: Sequence[Form], layout: str, where
     return fitting[0]
 
 
-def pair(name: str, prompt: str, answer: str) -> Form:
+def pair(name: str, prompt: str, answer: str, optional: tuple[str, ...] = ()) -> Form:
     """A form whose fields are a prompt and its answer: texts, or lists of messages."""
 
     def read(values: Values, columns: ColumnsConfig) -> Turns:
         asked, said = values.get(prompt), values.get(answer)
         turns = _messages(asked, prompt) if _is_list(asked) else [_turn("user", asked)]
         turns += _messages(said, answer) if _is_list(said) else [_turn("assistant", said)]
-        return _checked(turns, columns)
+        return _checked(turns, columns, values.get("tools"))
 
     return Form(
         name,
         (prompt, answer),
         read,
         f"{prompt} → text (and context); {answer} → label",
-        nested=(prompt, answer),
+        optional,
+        nested=(prompt, answer, *optional),
     )
 
 
 def _chat(values: Values, columns: ColumnsConfig) -> Turns:
-    return _checked(_messages(values.get("messages"), "messages"), columns)
+    return _checked(_messages(values.get("messages"), "messages"), columns, values.get("tools"))
 
 
 def _sharegpt(values: Values, columns: ColumnsConfig) -> Turns:
@@ -239,16 +247,19 @@ def _is_list(value: str | None) -> bool:
     )
 
 
-def _messages(value: str | None, field: str) -> list[dict[str, Any]]:
-    entries = _entries(value, field)
-    for place, entry in enumerate(entries, 1):
-        if entry.get("tool_calls") or entry.get("function_call"):
-            raise Unusable(
-                "tool_call",
-                f"turn {place} of {len(entries)} has a call of a tool beside its content: only calls that are written "
-                "as text are read",
-            )
-    return [_turn(entry.get("role"), entry.get("content")) for entry in entries]
+def _messages(value: str | None, field: str) -> list[Turn]:
+    return [_message(entry) for entry in _entries(value, field)]
+
+
+def _message(entry: Mapping[str, Any]) -> Turn:
+    """A message, with the calls of tools that stand beside its content and what a tool's answer belongs to."""
+    turn = _turn(entry.get("role"), entry.get("content"))
+    calls = entry.get("tool_calls") or ([entry["function_call"]] if entry.get("function_call") else None)
+    if calls:
+        turn["tool_calls"] = calls
+    if turn["role"] in _TOOL_ROLES:
+        turn |= {name: entry[name] for name in _ANSWER_OF if isinstance(entry.get(name), str)}
+    return turn
 
 
 def _json(value: str | None, field: str) -> Any:
@@ -265,21 +276,27 @@ def _entries(value: str | None, field: str) -> list[dict[str, Any]]:
     return found
 
 
-def _checked(turns: list[dict[str, Any]], columns: ColumnsConfig) -> Turns:
+def _checked(turns: list[Turn], columns: ColumnsConfig, tools: str | None = None) -> Turns:
     """Turns that end with an answer to a prompt, or to what a tool has said.
+
+    Args:
+        turns: as the form has them.
+        columns: whether tools may speak.
+        tools: JSON list of the tools that there are to call; read where they may.
 
     Raises:
         Unusable: They don't.
     """
     keeps_tools = columns.tool_turns == "keep"
-    if keeps_tools:
-        turns = [turn | {"role": _role(turn["role"])} for turn in turns]
+    turns = [_with_calls(turn, f"turn {i} of {len(turns)}", keeps_tools) for i, turn in enumerate(turns, 1)]
     for place, turn in enumerate(turns, 1):
         _check_turn(turn, place, len(turns), keeps_tools=keeps_tools)
     if not any(turn["role"] == "assistant" for turn in turns):
         raise Unusable("no_answer", "no turn is an answer")
     if turns[-1]["role"] != "assistant":
         raise Unusable("unanswered", "the last turn has no answer")
+    if "tool_calls" in turns[-1]:
+        raise Unusable("tool_call", "the last turn is a call of a tool: an answer in words has to come last")
     if not (turns[-1]["content"] or "").strip():
         raise Unusable("no_answer", "the last answer is empty")
     prompt = turns[-2] if len(turns) > 1 else _turn(None, None)
@@ -287,9 +304,71 @@ def _checked(turns: list[dict[str, Any]], columns: ColumnsConfig) -> Turns:
     asked = any(turn["role"] == "user" for turn in (turns if by_tool else [prompt]))
     if not asked or not (prompt["content"] or "").strip():
         raise Unusable("no_prompt", "there is no prompt before the last answer")
-    before = turns[:-2] + ([STANDS_FOR_TEXT] if by_tool else [])
+    before = turns[:-2]
+    if by_tool:
+        before.append(STANDS_FOR_TEXT | {name: prompt[name] for name in _ANSWER_OF if name in prompt})
+    if keeps_tools and tools:
+        before.insert(0, _listed(tools))
     context = json.dumps(before, ensure_ascii=False) if before else None
     return Turns(context, prompt["content"], turns[-1]["content"])
+
+
+def _with_calls(turn: Turn, which: str, keeps_tools: bool) -> Turn:
+    """A turn with its role and its calls in our layout.
+
+    Raises:
+        Unusable: It has calls that cannot be read, or that the task does not keep.
+    """
+    calls = turn.get("tool_calls")
+    if not keeps_tools:
+        if calls:
+            raise Unusable(
+                "tool_call",
+                f"{which} has a call of a tool beside its content; `columns: {{tool_turns: keep}}` keeps it",
+            )
+        return turn
+    turn = turn | {"role": _role(turn["role"])}
+    if not calls:
+        return turn
+    if turn["role"] != "assistant" or not isinstance(calls, list):
+        raise Unusable(MALFORMED_CONVERSATION, f"the calls of {which} are no list of an assistant's calls")
+    return turn | {"content": turn["content"] or "", "tool_calls": [_call(each, which) for each in calls]}
+
+
+def _call(call: Any, which: str) -> dict[str, Any]:
+    """A call as templates expect it: what it calls below `function`, the arguments as a mapping (OpenAI sends them as
+    JSON text)."""
+    function = call.get("function", call) if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise Unusable(MALFORMED_CONVERSATION, f"a call in {which} has no name")
+    given = function.get("arguments")
+    arguments = _json(given, f"arguments of a call in {which}") if isinstance(given, str) else given
+    arguments = {} if arguments is None else arguments
+    if not isinstance(arguments, dict) or not _is_plain(arguments):
+        raise Unusable(MALFORMED_CONVERSATION, f"the arguments of a call in {which} are no JSON object")
+    identity = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
+    return identity | {"type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+
+def _listed(tools: str) -> Turn:
+    """The turn that lists the tools."""
+    found = _entries(tools, "tools")
+    if not all(map(_is_plain, found)):
+        raise Unusable(MALFORMED_CONVERSATION, "'tools' is no JSON")
+    return _turn(TOOLS, "") | {"tools": found}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is JSON that others can read: no NaN, nested to a depth that nobody stumbles over."""
+    try:
+        return _depth(value) <= _DEEPEST and bool(json.dumps(value, allow_nan=False))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
 
 
 def _role(name: Any) -> Any:
@@ -310,11 +389,18 @@ def _check_turn(turn: Mapping[str, Any], place: int, count: int, *, keeps_tools:
     # Of the last two a missing content is told as a missing prompt or answer.
     if not isinstance(content, str) and (content is not None or place < count - 1):
         raise Unusable(MALFORMED_CONVERSATION, f"the content of {which} is no text")
-    if isinstance(content, str) and not content.isascii() and any("\ud800" <= c <= "\udfff" for c in content):
+    if any(_SURROGATE.search(text) for text in ([content] if len(turn) == 2 else texts(turn)) if text):
         raise Unusable(UNDECODABLE, f"{which} holds half a character (a lone surrogate)")
 
 
-CHAT = Form("chat", ("messages",), _chat, "messages → context, text, label", nested=("messages",))
+CHAT = Form(
+    "chat",
+    ("messages",),
+    _chat,
+    "messages → context, text, label",
+    ("tools",),
+    ("messages", "tools"),
+)
 SHAREGPT = Form(
     "sharegpt",
     ("conversations",),
@@ -330,7 +416,7 @@ ALPACA = Form(
     "instruction + input → text; output → label; system → context",
     ("input", "system"),
 )
-PROMPT_COMPLETION = pair("prompt_completion", "prompt", "completion")
+PROMPT_COMPLETION = pair("prompt_completion", "prompt", "completion", ("tools",))
 TRANSLATIONS = Form(
     "translations",
     ("translation",),

@@ -286,7 +286,7 @@ class _Source:
         self.form, self._fields = form, [*form.fields, *optional]
         self._renamed = {name: field for field, name in named.items() if name != field}
         wanted = [Column(named[name], nested=name in form.nested) for name in form.fields]
-        wanted += [Column(name, optional=True) for name in optional.values()]
+        wanted += [Column(at, nested=name in form.nested, optional=True) for name, at in optional.items()]
         return [*wanted, *self._group_column]
 
     def tables(self, where: str, rows: Iterable[Record | Refusal]) -> tuple[_File, pa.Table, pa.Table]:

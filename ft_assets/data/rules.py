@@ -81,9 +81,9 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "tool_call",
             _RAW,
-            "a turn has a call of a tool beside its content",
-            "write the call into the content, as the model is to write it",
-            "columns.layout",
+            "a turn calls a tool, and the task does not keep calls, or no answer in words follows",
+            "keep calls, where the base model's chat template knows them",
+            "columns.tool_turns",
         ),
         Rule(
             "no_prompt",

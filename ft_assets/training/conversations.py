@@ -19,22 +19,23 @@ import numpy as np
 from ft_assets.errors import UserError
 from ft_assets.training.config import PromptConfig
 from ft_assets.training.token_cache import Arrays, TokenCache, flat, split, texts_hash, tokenizer_hash
+from ft_assets.turns import TOOLS, Turn, changed, texts
 from ft_assets.versions import code_version
 
 __all__ = ["Conversation", "Encoded", "Encoder", "conversation", "end_tokens"]
-
-Message = dict[str, str]
-"""{"role": system, user, assistant or tool, "content"}"""
 
 
 @dataclass(frozen=True)
 class Conversation:
     """What stands before the last answer, and that answer. Without turns it is a plain text: all of it is learnt."""
 
-    turns: tuple[Message, ...]
+    turns: tuple[Turn, ...]
+    """Of the roles system, user, assistant (which may have calls of tools) and tool."""
     answer: str | None
     text: str = ""
     """The plain text."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """What there is to call, as JSON schemas."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,23 @@ def conversation(context: str | None, text: str, answer: str | None, prompt: Pro
     """A row of the data layer with the task's prompt around it.
 
     Args:
-        context: JSON list of the messages before the prompt, or None. A last one may stand for the text and
-            say that a tool has said it; the task's template is not for that.
+        context: JSON list of the turns before the prompt, or None. A first one may list tools. A last one may stand
+            for the text and say that a tool has said it; the task's template is not for that.
         text: the prompt; the whole text where there is no answer.
         answer: what is to be written.
         prompt: the task's system message and template.
     """
-    before: list[Message] = json.loads(context) if context else []
+    before: list[Turn] = json.loads(context) if context else []
     if answer is None and not before:
         return Conversation((), None, text)
+    tools = tuple(before.pop(0)["tools"]) if before and before[0]["role"] == TOOLS else ()
     if prompt.system is not None and not any(turn["role"] == "system" for turn in before):
         before.insert(0, {"role": "system", "content": prompt.system})
     if before and before[-1].get("stands_for") == "text":
-        return Conversation((*before[:-1], {"role": before[-1]["role"], "content": text}), answer)
-    return Conversation((*before, {"role": "user", "content": prompt.filled(text)}), answer)
+        by_tool = before.pop() | {"content": text}
+        del by_tool["stands_for"]
+        return Conversation((*before, by_tool), answer, tools=tools)
+    return Conversation((*before, {"role": "user", "content": prompt.filled(text)}), answer, tools=tools)
 
 
 def end_tokens(model: Any) -> list[int]:
@@ -127,7 +131,9 @@ class Encoder:
     def _made_of(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
         """All that decides which tokens they become."""
         return {
-            "rows": texts_hash(json.dumps([each.turns, each.answer, each.text]) for each in conversations),
+            "rows": texts_hash(
+                json.dumps([each.turns, each.answer, each.text, each.tools]) for each in conversations
+            ),
             "tokenizer": tokenizer_hash(self.tokenizer),
             "template": self.template_hash,
             "ends": [self._end, *sorted(self.end_ids)],
@@ -166,7 +172,7 @@ class Encoder:
     def prompts(self, conversations: Sequence[Conversation]) -> list[list[int]]:
         """What the model is given to write the last answer: token ids, up to where the answer begins."""
         safe = map(self._defused, conversations)
-        return self._tokens([self._rendered(each.turns, opens=True) for each in safe])
+        return self._tokens([self._rendered(each.turns, each.tools, opens=True) for each in safe])
 
     def _defused(self, each: Conversation) -> Conversation:
         """The conversation with the model's control tokens broken up: a text that quotes `<|im_end|>` or the like must
@@ -179,9 +185,12 @@ class Encoder:
             self.defused += found
             return text
 
-        turns = tuple({"role": turn["role"], "content": safe(turn["content"])} for turn in each.turns)
-        answer = safe(each.answer) if each.answer is not None else None
-        return Conversation(turns, answer, safe(each.text))
+        return Conversation(
+            tuple(changed(turn, safe) for turn in each.turns),
+            safe(each.answer) if each.answer is not None else None,
+            safe(each.text),
+            tuple(changed(tool, safe) for tool in each.tools),
+        )
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         if not texts:
@@ -205,14 +214,14 @@ class Encoder:
             *each.turns,
             *([{"role": "assistant", "content": each.answer}] if each.answer is not None else []),
         ]
-        self._require_tools(turns)
+        self._require_tools(turns, each.tools)
         segments: list[tuple[str, bool]] = []
         at = 0
         for place, turn in enumerate(turns):
             if turn["role"] != "assistant":
                 continue
-            before = self._rendered(turns[:place], opens=True)
-            through = self._rendered(turns[: place + 1], opens=False)
+            before = self._rendered(turns[:place], each.tools, opens=True)
+            through = self._rendered(turns[: place + 1], each.tools, opens=False)
             if not through.startswith(before) or len(before) < at:
                 raise UserError(
                     "the chat template does not give an answer the same beginning in training as in use, or changes "
@@ -222,35 +231,37 @@ class Encoder:
                 )
             # White space after the end token belongs to what comes next.
             answer = through[len(before) :].rstrip()
+            _require_calls(turn, answer, f"turn {place + 1} of {len(turns)}")
             segments += [(before[at:], False), (answer, True)]
             at = len(before) + len(answer)
         return segments
 
-    def _require_tools(self, turns: Sequence[Message]) -> None:
+    def _require_tools(self, turns: Sequence[Turn], tools: Sequence[Turn]) -> None:
         """
         Raises:
-            UserError: a tool speaks, and what it says makes no difference to what the template renders.
+            UserError: the template leaves out which tools there are, or a tool speaks, and what it says makes no
+                difference to what is rendered.
         """
+        if tools:
+            listed = self._rendered(turns[:1], tools, opens=True)
+            if not all(str(tool.get("function", tool).get("name")) in listed for tool in tools):
+                raise _left_out("the tools that a row lists")
         for place, turn in enumerate(turns):
             if turn["role"] != "tool" or not turn["content"]:
                 continue
             silent = [*turns[:place], turn | {"content": ""}]
-            if self._rendered(silent, opens=True) == self._rendered(turns[: place + 1], opens=True):
-                raise UserError(
-                    f"the chat template leaves out what tools say (turn {place + 1} of {len(turns)})",
-                    where="base model: chat template",
-                    do="choose a base model whose template knows the role 'tool', or set `columns: {tool_turns: "
-                    "refuse}`",
-                )
+            heard = self._rendered(turns[: place + 1], tools, opens=True)
+            if self._rendered(silent, tools, opens=True) == heard:
+                raise _left_out(f"what tools say (turn {place + 1} of {len(turns)})")
 
-    def _rendered(self, turns: Sequence[Message], *, opens: bool) -> str:
+    def _rendered(self, turns: Sequence[Turn], tools: Sequence[Turn], *, opens: bool) -> str:
         """The turns as text; `opens` adds what an answer begins after."""
         if not self.has_template:
             parts = [turn["content"] for turn in turns]
             return (self.tokenizer.bos_token or "") + "\n".join(parts) + ("\n" if opens else "")
         try:
             text: str = self.tokenizer.apply_chat_template(
-                list(turns), tokenize=False, add_generation_prompt=opens
+                list(turns), tools=list(tools) or None, tokenize=False, add_generation_prompt=opens
             )
         except Exception as error:  # whatever the template raises: jinja's errors, or its own
             roles = ", ".join(turn["role"] for turn in turns)
@@ -261,3 +272,26 @@ class Encoder:
                 "message or no tools: `columns: {tool_turns: refuse}`), or choose another base model",
             ) from None
         return text
+
+
+def _require_calls(turn: Turn, rendered: str, which: str) -> None:
+    """
+    Raises:
+        UserError: the turn calls a tool, and its name or arguments are not in what the template has made of the turn.
+    """
+    for call in turn.get("tool_calls", ()):
+        function = call["function"]
+        for text in texts({"name": function["name"], "arguments": function["arguments"]}):
+            # As it is, or as JSON spells it, with letters of other scripts escaped or not.
+            spelt = (text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+            if not any(form.strip() in rendered for form in spelt):
+                raise _left_out(f"calls of tools, or a part of them ({which})")
+
+
+def _left_out(what: str) -> UserError:
+    return UserError(
+        f"the chat template leaves out {what}",
+        where="base model: chat template",
+        do="choose a base model whose template knows tools (the role 'tool', `tool_calls`, `tools`), or set `columns: "
+        "{tool_turns: refuse}`",
+    )

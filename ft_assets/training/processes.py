@@ -10,6 +10,7 @@ process. With one process all of this is nothing.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -53,9 +54,24 @@ def join() -> None:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = visible.split(",") if visible else [str(i) for i in range(local + 1)]
     os.environ["CUDA_VISIBLE_DEVICES"] = gpus[local] if local < len(gpus) else ""
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+        store=_store(),
+        rank=int(os.environ["RANK"]),
+        world_size=int(os.environ["WORLD_SIZE"]),
+    )
     for name in _TOLD:
         del os.environ[name]
+
+
+def _store() -> dist.Store:
+    """Where the processes find each other: torchrun's if it has opened one, else that of the first process. It listens
+    where torchrun has told them to look and on no other interface; by itself torch's store listens on all of them."""
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    if int(os.environ["RANK"]) > 0 or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        return dist.TCPStore(host, port, is_master=False)
+    listening = socket.create_server((host, port)).detach()  # the store closes it
+    return dist.TCPStore(host, port, is_master=True, master_listen_fd=listening, wait_for_workers=False)
 
 
 def count() -> int:

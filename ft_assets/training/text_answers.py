@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,7 @@ def _with_shots(rows: Conversations, shots: Sequence[Conversation]) -> Conversat
         if not each.turns:
             return each
         system = sum(turn["role"] == "system" for turn in each.turns[:1])
-        return Conversation((*each.turns[:system], *shown, *each.turns[system:]), each.answer)
+        return replace(each, turns=(*each.turns[:system], *shown, *each.turns[system:]))
 
     return Conversations(rows.example_ids, [led(each) for each in rows.conversations])
 

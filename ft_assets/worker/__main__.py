@@ -3,8 +3,7 @@
 With `--stand-by KIND TASK_TYPE` the libraries for such work are loaded first, and the order is read when a line
 comes on stdin: `{"environment": {…}}`, variables to be set. If stdin ends instead, nothing is done.
 
-Under torchrun (`python -m torch.distributed.run … -m ft_assets.worker WORK_ORDER.json`) the processes train together;
-the first one speaks and writes.
+With `--processes N` so many processes train together, under torchrun; the first one speaks and writes.
 
 Exit codes: 0 done; 2 something the user can mend (told in an `error` message and on stderr); 1 anything
 else, with the traceback on stderr (without values: a message may quote a row).
@@ -26,6 +25,7 @@ from typing import Any, NoReturn
 from ft_assets.errors import UserError, is_out_of_memory, without_values
 from ft_assets.task_types import GENERATION
 from ft_assets.worker.messages import open_messages
+from ft_assets.worker.together import carry_out_together
 from ft_assets.worker.work_order import RESULT_FILES, Kind, WorkOrder
 
 _ENVIRONMENT = {
@@ -62,11 +62,16 @@ def main(arguments: list[str]) -> int:
         metavar=("KIND", "TASK_TYPE"),
         help="load the libraries, wait for a line on stdin",
     )
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="N", help="how many train together, on a GPU each"
+    )
     given = parser.parse_args(arguments)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     # What libraries will change one day is for their callers' developers, not for whoever watches a training.
     warnings.filterwarnings("ignore", category=FutureWarning)
+    if given.processes > 1:
+        return carry_out_together(given.work_order, given.processes)
     if given.stand_by is not None:
         kind, task_type = given.stand_by
         _module(kind, task_type).load(kind)

@@ -248,6 +248,24 @@ def test_answers_and_earlier_turns_are_repaired_as_texts_are():
     assert tables.summary["repaired"] == dict.fromkeys(kinds, 4) | {"personal_data": 0}
 
 
+def test_calls_of_tools_are_repaired_as_texts_are_and_stay_json():
+    arguments = {"to": ["jane@example.org", 4111111111111111], "note": 'cafe\u0301 "x"', "days": 2}
+    call = {"type": "function", "function": {"name": "send", "arguments": arguments}}
+    before = [
+        *turns("hi"),
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "", "tool_call_id": "c1", "stands_for": "text"},
+    ]
+    tables = conversations({"text": "sent", "label": "done", "context": before})
+    (kept,) = rows(tables, "context")
+    (question, asked, answered) = json.loads(kept[0])
+    assert (question, answered) == (before[0], before[2])
+    function = asked["tool_calls"][0]["function"]
+    assert function["name"] == "send"
+    assert function["arguments"] == {"to": ["<EMAIL>", "<CARD>"], "note": 'café "x"', "days": 2}
+    assert tables.summary["personal_data"]["email"] == tables.summary["personal_data"]["card"] == 1
+
+
 def test_the_label_of_a_classification_stays_as_it_was_read():
     assert rows(clean(raw_table(("a", " x\n")), DEFAULT), "label") == [(" x\n",)]
 

@@ -1,3 +1,4 @@
+import json
 import re
 import socket
 from typing import get_args
@@ -34,6 +35,7 @@ from ft_assets_tests.data.helpers import (
     planted_tickets,
     raw_table,
     split,
+    turns,
     unlike,
 )
 
@@ -556,6 +558,26 @@ def test_personal_data_is_looked_for_in_all_that_is_read_of_a_conversation(place
     kept[first] = kept[first].replace("hi", "a@b.org").replace("yes", "a@b.org").replace("hello", "a@b.org")
     assert "a@b.org" in kept[first]
     spoilt = replaced(tables, **{place: kept})
+    assert list(failures("cleaned_examples", {"cleaned_examples": spoilt}, labels=None)) == [
+        "no_personal_data"
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"to": "a@b.org"}, {"a@b.org": 1}, {"deep": [{"to": ["a@b.org"]}]}, {"card": 4111111111111111}],
+)
+def test_personal_data_is_looked_for_in_calls_of_tools(arguments):
+    call = {"type": "function", "function": {"name": "send", "arguments": {"to": "Bo"}}}
+    before = [*turns("hi"), {"role": "assistant", "content": "", "tool_calls": [call]}]
+    tables = clean(
+        conversation_table({"text": "sent", "label": "done", "context": before}),
+        CleaningConfig(),
+        conversations=True,
+    )
+    assert failures("cleaned_examples", {"cleaned_examples": tables}, labels=None) == {}
+    call["function"]["arguments"] = arguments
+    spoilt = replaced(tables, context=[json.dumps(before)])
     assert list(failures("cleaned_examples", {"cleaned_examples": spoilt}, labels=None)) == [
         "no_personal_data"
     ]

@@ -189,6 +189,93 @@ def test_tools_that_are_not_read_are_refused_with_the_way_out(tmp_path, messages
     assert refused["rule"] == rule and reason in refused["reason"] and "secret" not in refused["reason"]
 
 
+def called(arguments, **beside):
+    return {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            beside | {"type": "function", "function": {"name": "weather", "arguments": arguments}}
+        ],
+    }
+
+
+ASKED = called({"city": "Bergen", "days": 2}, id="c1")
+ANSWERED = {"role": "tool", "tool_call_id": "c1", "name": "weather", "content": "rain"}
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+
+
+def with_calls(*, call, **row):
+    return row | {"messages": [*turns("q"), call, ANSWERED, *turns("a", first="assistant")]}
+
+
+def test_calls_keep_their_structure_and_so_does_what_they_are_answered_with(tmp_path):
+    context, text, label = only(made(tmp_path, with_calls(call=ASKED), **KEEP))
+    assert context == [*turns("q"), ASKED, {**STANDS_FOR_TEXT, "tool_call_id": "c1", "name": "weather"}]
+    assert (text, label) == ("rain", "a")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ASKED | {"content": None},
+        ASKED | called('{"city": "Bergen", "days": 2}', id="c1"),
+        ASKED | {"tool_calls": [{"id": "c1", **ASKED["tool_calls"][0]["function"]}]},
+    ],
+)
+def test_calls_are_written_in_several_ways(tmp_path, call):
+    assert only(made(tmp_path, with_calls(call=call), **KEEP))[0][1] == ASKED
+
+
+def test_a_single_function_call_is_one_of_several(tmp_path):
+    call = {"role": "assistant", "function_call": {"name": "weather", "arguments": "{}"}}
+    assert only(made(tmp_path, with_calls(call=call), **KEEP))[0][1] == called({})
+
+
+def test_a_rows_tools_come_first(tmp_path):
+    expected = {"role": "tools", "content": "", "tools": TOOLS}
+    assert only(made(tmp_path, with_calls(call=ASKED, tools=TOOLS), **KEEP))[0][0] == expected
+    row = {"prompt": "q", "completion": "a", "tools": json.dumps(TOOLS)}
+    assert only(made(tmp_path, row, **KEEP)) == ([expected], "q", "a")
+
+
+def test_a_rows_tools_are_not_read_where_tools_do_not_speak(tmp_path):
+    assert only(made(tmp_path, {"messages": turns("q", "a"), "tools": TOOLS})) == (None, "q", "a")
+
+
+def test_the_name_of_a_person_beside_a_message_is_not_read(tmp_path):
+    question = {"role": "user", "content": "q", "name": "Kari"}
+    assert only(made(tmp_path, {"messages": [question, *turns("a", first="assistant")]}, **KEEP)) == (
+        None,
+        "q",
+        "a",
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "rule", "reason"),
+    [
+        ({"messages": [*turns("q"), ASKED]}, "tool_call", "an answer in words has to come last"),
+        (with_calls(call=called("{secret")), "malformed_conversation", "call in turn 2 of 4' is no JSON"),
+        (with_calls(call=called(["secret"])), "malformed_conversation", "turn 2 of 4 are no JSON object"),
+        (with_calls(call=called('{"secret": NaN}')), "malformed_conversation", "are no JSON object"),
+        (
+            with_calls(call=called('{"a":' * 60 + "{}" + "}" * 60)),
+            "malformed_conversation",
+            "are no JSON object",
+        ),
+        (with_calls(call=ASKED | {"tool_calls": ["secret"]}), "malformed_conversation", "has no name"),
+        (with_calls(call=ASKED | {"tool_calls": "secret"}), "malformed_conversation", "are no list"),
+        (with_calls(call=ASKED | {"role": "user"}), "malformed_conversation", "are no list of an assistant"),
+        (with_calls(call=called('{"city": "\\ud800"}')), "undecodable", "turn 2 of 4 holds half a character"),
+        (with_calls(call=ASKED, tools="secret"), "malformed_conversation", "'tools' is no"),
+    ],
+)
+def test_calls_that_cannot_be_read_are_refused(tmp_path, row, rule, reason):
+    tables = made(tmp_path, *[{"messages": turns("q", "a")}] * 2, row, **KEEP)
+    (refused,) = tables.quarantine.to_pylist()
+    assert refused["rule"] == rule and reason in refused["reason"] and "secret" not in refused["reason"]
+
+
 @pytest.mark.parametrize(
     "messages",
     [

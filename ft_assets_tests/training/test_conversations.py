@@ -137,6 +137,65 @@ def test_a_template_that_refuses_tools_is_an_error_that_names_the_setting(tmp_pa
         Encoder(strict).encode([conversation(WITH_A_TOOL, "rain", "box", PromptConfig())])
 
 
+CALLING = CHATML.replace(
+    "{{ message['content'] }}",
+    "{{ message['content'] }}{% for call in message['tool_calls'] or [] %}"
+    "<call>{{ call.function | tojson }}</call>{% endfor %}",
+)
+"""As Qwen's template writes calls."""
+LISTING = (
+    "{% if tools %}<|im_start|>tools\n{% for tool in tools %}{{ tool | tojson }}{% endfor %}<|im_end|>\n"
+    "{% endif %}"
+)
+CALL = {"name": "weather", "arguments": {"city": "Tromsø\n", "days": [1, 2]}}
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
+WITH_A_CALL = json.dumps(
+    [
+        {"role": "tools", "content": "", "tools": TOOLS},
+        USER,
+        {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": CALL}]},
+        STANDS_FOR_TEXT | {"tool_call_id": "c1"},
+    ]
+)
+
+
+def encoded(template, folder, context=WITH_A_CALL):
+    """What a model with this template reads of a row with a call, as text, and what it learns of it."""
+    tokenizer = load_tokenizer(build_tiny_llama(folder / "m", template=template))
+    (row,) = Encoder(tokenizer).encode([conversation(context, "rain", "box box", PromptConfig())])
+    return tokenizer.decode(row.ids), learnt_texts(tokenizer, row)
+
+
+def test_a_call_is_learnt_as_the_template_writes_it(tmp_path):
+    text, learnt = encoded(LISTING + CALLING, tmp_path)
+    call = f"<call>{json.dumps(CALL, ensure_ascii=False)}</call>"
+    assert learnt == [f"{call}<|im_end|>", "box box<|im_end|>"]
+    assert text.startswith(f"<|im_start|>tools\n{json.dumps(TOOLS[0])}<|im_end|>")
+
+
+@pytest.mark.parametrize(
+    ("template", "what"),
+    [
+        (LISTING + CHATML, r"calls of tools, or a part of them \(turn 2 of 4\)"),
+        (LISTING + CALLING.replace("call.function |", "call.function.name |"), "calls of tools, or a part"),
+        (
+            LISTING + CALLING.replace("call.function |", "call.function.arguments |"),
+            "calls of tools, or a part",
+        ),
+        (CALLING, "the tools that a row lists"),
+        (None, "the tools that a row lists"),
+    ],
+)
+def test_a_template_that_leaves_out_calls_or_tools_is_an_error(template, what, tmp_path):
+    with pytest.raises(UserError, match=f"leaves out {what}"):
+        encoded(template, tmp_path)
+
+
+def test_control_tokens_in_a_call_are_broken_up(tmp_path):
+    text, learnt = encoded(LISTING + CALLING, tmp_path, WITH_A_CALL.replace("weather", "a<|im_end|>b"))
+    assert "a<|im_end|>b" not in text and len(learnt) == 2
+
+
 def test_a_rows_own_system_message_comes_before_that_of_the_task():
     prompt = PromptConfig(system="of the task", template="Say: {text}")
     own = json.dumps([{"role": "system", "content": "of the row"}])

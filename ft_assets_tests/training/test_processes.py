@@ -59,14 +59,19 @@ def work(order, folder, processes):
 
 
 def kill_after_a_point(order, folder, points):
-    """Start two processes, and kill torchrun and all that it has started once there is a resume point."""
+    """Start two processes, and kill torchrun and all that it has started once there is a resume point. Gives the
+    addresses at which they listened."""
     process = start(order, folder, 2)
     while not list(points.glob("step-*")):
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.01)
-    for each in [*psutil.Process(process.pid).children(recursive=True), process]:
+    torchrun = psutil.Process(process.pid)
+    everyone = [*torchrun.children(recursive=True), torchrun]
+    sockets = [socket for each in everyone for socket in each.net_connections()]
+    for each in everyone:
         each.kill()
     process.communicate()
+    return {socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN}
 
 
 def result_of(folder):
@@ -152,6 +157,13 @@ def test_one_process_can_go_on_with_what_two_have_begun(task_type, base, rows, a
     )
     for name, value in expected.items():
         assert (weights[name] - value).abs().max() < 1e-4 * max(1.0, float(value.abs().max()))
+
+
+@pytest.mark.parametrize("task_type", ["text-classification"], indirect=True)
+def test_nobody_else_on_the_network_can_reach_processes_that_train(task_type, base, rows, tmp_path):
+    points = tmp_path / "points"
+    order = order_for(task_type, rows, base, tmp_path, points, method="full")
+    assert kill_after_a_point(order, tmp_path, points) == {"127.0.0.1"}
 
 
 @pytest.mark.parametrize("task_type", ["text-classification"], indirect=True)
