@@ -81,7 +81,13 @@ def read(ledger: Ledger) -> Entries:
 
 
 def record(
-    ledger: Ledger, new: pl.DataFrame, *, settings: Mapping[str, Any], made_from: str, at: datetime
+    ledger: Ledger,
+    new: pl.DataFrame,
+    *,
+    settings: Mapping[str, Any],
+    made_from: str,
+    at: datetime,
+    boundaries: Mapping[str, str] | None = None,
 ) -> Ledger:
     """The ledger with entries more; as it is where there are none. The caller holds the lock.
 
@@ -91,6 +97,7 @@ def record(
         settings: by which was drawn.
         made_from: the data version of the labelled rows.
         at: when.
+        boundaries: by which rows were dealt by time, if they were (`periods`).
 
     Raises:
         UserError: somebody else has written to it, or the disk is full.
@@ -107,6 +114,7 @@ def record(
     rules = dict(sorted(new["rule"].value_counts().iter_rows()))
     splits = dict(sorted(_split_names(new.filter(pl.col("kind") == "row")).value_counts().iter_rows()))
     about = {"splits": splits, "rules": rules, "settings": dict(settings), "made_from": made_from}
+    about |= {"boundaries": dict(boundaries)} if boundaries else {}
     return ledger.add("entries", at, about, write)
 
 
