@@ -5,7 +5,7 @@ Not here: the files and their order (`chain`); which split a row is in (`assignm
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,13 +71,32 @@ class Entries:
 def read(ledger: Ledger) -> Entries:
     """All that a ledger says."""
     rows, groups = [Entries.none().rows], [Entries.none().groups]
+    for table in _together(_batches(ledger)):
+        part = Entries.none().with_entries(_in_numbers(table))
+        rows.append(part.rows)
+        groups.append(part.groups)
+    return Entries(pl.concat(rows, rechunk=True), pl.concat(groups, rechunk=True))
+
+
+def _batches(ledger: Ledger) -> Iterator[pa.RecordBatch]:
     for segment in ledger.of_kind("entries"):
         with pq.ParquetFile(ledger.file_of(segment)) as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["kind", "key", "example", "split"]):
-                part = Entries.none().with_entries(_in_numbers(batch))
-                rows.append(part.rows)
-                groups.append(part.groups)
-    return Entries(pl.concat(rows, rechunk=True), pl.concat(groups, rechunk=True))
+            yield from file.iter_batches(_ROWS_AT_ONCE, columns=["kind", "key", "example", "split"])
+
+
+def _together(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Tables of many batches: a run an hour makes thousands of small segments in a year, and each table costs a
+    millisecond."""
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        held.append(batch)
+        rows += batch.num_rows
+        if rows >= _ROWS_AT_ONCE:
+            yield pa.Table.from_batches(held)
+            held, rows = [], 0
+    if held:
+        yield pa.Table.from_batches(held)
 
 
 def record(
@@ -131,8 +150,8 @@ def find(ledger: Ledger, example_id: str) -> list[dict[str, Any]]:
     return found
 
 
-def _in_numbers(batch: pa.RecordBatch) -> pl.DataFrame:
-    frame = pl.DataFrame(pl.from_arrow(batch))
+def _in_numbers(table: pa.Table) -> pl.DataFrame:
+    frame = pl.DataFrame(pl.from_arrow(table))
     sides = {name: place for place, name in enumerate(SIDES)}
     return frame.select(
         "kind",
