@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from ft_assets.components.recorded import current_versions
 from ft_assets.components.stage import Rule, Step, Watch
+from ft_assets.content_cache import ContentCache
 from ft_assets.data.contracts import CheckOutcome
 from ft_assets.data.ledger.chain import NO_LEDGER, Ledger, Segment, lock_file
 from ft_assets.errors import UserError
-from ft_assets.paths import ledger_dir
+from ft_assets.paths import ledger_dir, ledgers_read_dir
 from ft_assets.removal import suppressed
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def known(step: Step) -> Known:
     from ft_assets.data.ledger.periods import Boundaries, recorded
 
     ledger = step.shared["ledger"]
-    entries = read(ledger)
+    entries = read(ledger, ContentCache(ledgers_read_dir() / step.stage.task.name))
     rows, boundaries = _earlier(step, ledger)
     earlier = imported(rows, entries)
     if earlier.height:
