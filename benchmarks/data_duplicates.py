@@ -198,6 +198,8 @@ def raw_rows(texts: list[str], labels: list[str], groups: list[str | None]) -> p
             "text": texts,
             "label": labels,
             "group": pl.Series(groups, dtype=pl.String),
+            "time": pl.Series([None] * len(texts), dtype=pl.Datetime("us", "UTC")),
+            "split": pl.Series([None] * len(texts), dtype=pl.String),
         }
     )
     return rows.to_arrow().cast(RAW_SCHEMA)

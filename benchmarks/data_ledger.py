@@ -72,6 +72,8 @@ def made_rows(rows: int, start: int = 0) -> Any:
             "group": pl.Series(np.where(is_grouped, group, -1)).cast(TEXT).replace(-1, None),
             "cluster": cluster.astype(np.uint32),
             "stratum": (mixed(number + np.uint64(7)) % np.uint64(7)).astype(np.uint32),
+            "time": pl.Series([None], dtype=pl.Int64).new_from_index(0, rows),
+            "meant": pl.Series([None], dtype=pl.UInt8).new_from_index(0, rows),
         }
     )
 

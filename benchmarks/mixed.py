@@ -26,6 +26,8 @@ def mixed_rows(rows: int, seed: int) -> pa.Table:
             "text": texts,
             "label": [LABELS[len(text) % 7] for text in texts],  # the same for a text that was seen before
             "group": [f"thread {place // 5}" for place in range(rows)],
+            "time": pl.Series([None] * rows, dtype=pl.Datetime("us", "UTC")),
+            "split": pl.Series([None] * rows, dtype=pl.String),
         }
     )
     return raw.to_arrow().cast(RAW_SCHEMA)

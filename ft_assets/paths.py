@@ -11,6 +11,7 @@ __all__ = [
     "cleaned_dir",
     "data_dir",
     "ledger_dir",
+    "ledgers_read_dir",
     "reports_port",
     "resume_dir",
     "store_root",
@@ -56,6 +57,11 @@ def tokens_dir() -> Path:
 def cleaned_dir() -> Path:
     """What cleaning has made of rows, by task: made anew where it is missing."""
     return cache_dir() / "cleaned"
+
+
+def ledgers_read_dir() -> Path:
+    """What many small segments of a split ledger say, in one file, by task: made anew where it is missing."""
+    return cache_dir() / "ledgers"
 
 
 def ledger_dir(task: str) -> Path:

@@ -75,7 +75,7 @@ class TaskConfig(StrictModel):
     cleaning: CleaningConfig = CleaningConfig()
     """What is repaired and what is refused before labelling."""
     splits: SplitsConfig = SplitsConfig()
-    """Shares of validation and test, and the salt of the draw."""
+    """Shares of validation and test, whether they are drawn or go by the rows' times, and the salt of the draw."""
     relabel: RelabelConfig = RelabelConfig()
     """The queue of labels that are probably wrong, where labels are chosen."""
     contracts: ContractsConfig = ContractsConfig()
@@ -114,6 +114,7 @@ class TaskConfig(StrictModel):
 
     @model_validator(mode="after")
     def _parts_belong_to_the_task_type(self) -> "TaskConfig":
+        self._splits_have_rows()
         self.training.check(self.task_type)
         self.evaluation.check_baselines(self.task_type)
         if generates(self.task_type):
@@ -121,6 +122,16 @@ class TaskConfig(StrictModel):
         else:
             self._chooses()
         return self
+
+    def _splits_have_rows(self) -> None:
+        splits = self.splits
+        if splits.by == "time" and self.columns.time is None:
+            raise ValueError("splits.by: time needs the column that tells it: `columns: {time: …}`")
+        for name in ("validation", "test"):
+            if not splits.shares[name] and name not in {source.split for source in self.sources}:
+                raise ValueError(
+                    f"splits.{name}: 0 leaves it without rows: give a share, or a source with `split: {name}`"
+                )
 
     def _chooses(self) -> None:
         if self.labels is None:

@@ -179,6 +179,11 @@ def test_the_schema_accepts_what_the_model_accepts() -> None:
         {"labels": ["a", "b"]},
         {"labels": {"map": {"1": "a", "2": "b"}}},
         {"columns": {"group": "author"}},
+        {
+            "columns": {"time": "at"},
+            "splits": {"by": "time", "validation_from": "2026-01-01", "test_from": "2026-03-01"},
+        },
+        {"sources": [{"path": "a.csv"}, {"path": "b.csv", "split": "test"}], "splits": {"test": 0}},
         {"training": {"learning_rate": 1e-3, "max_length": None, "lora": {"target_modules": ["query"]}}},
     ]
     for variant in variants:

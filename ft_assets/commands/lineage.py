@@ -20,6 +20,8 @@ __all__ = ["add_parser"]
 VERSION_CHARS = 12
 RECORDED = {
     "stratified": "drawn for a new cluster",
+    "by_time": "a new cluster, by its time",
+    "meant": "its source is for this split",
     "joined": "it belongs together with rows that were there",
     "same_text": "its text was there before",
     "same_row": "the row was there before, with another text",

@@ -41,6 +41,7 @@ def stages(task: Task) -> list[Stage]:
                 "ft_assets.data.layouts",
                 "ft_assets.data.forms",
                 "ft_assets.data.examples",
+                "ft_assets.data.times",
                 *AUDIT_CODE,
             ),
             config={

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from ft_assets.components.recorded import current_versions
 from ft_assets.components.stage import Rule, Step, Watch
+from ft_assets.content_cache import ContentCache
 from ft_assets.data.contracts import CheckOutcome
 from ft_assets.data.ledger.chain import NO_LEDGER, Ledger, Segment, lock_file
 from ft_assets.errors import UserError
-from ft_assets.paths import ledger_dir
+from ft_assets.paths import ledger_dir, ledgers_read_dir
 from ft_assets.removal import suppressed
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ft_assets.data.ledger.entries import Entries
+    from ft_assets.data.ledger.periods import Boundaries
+    from ft_assets.data.splits import Splits
 
 __all__ = ["LOCKED_ROWS", "Known", "known", "lock", "locked_rows", "looked_at", "sources", "watch"]
 
@@ -46,24 +49,30 @@ class Known:
     """With those of earlier splits that it does not have."""
     earlier: "pl.DataFrame"
     """The entries of these."""
+    periods: "Boundaries"
+    """By which rows were dealt by time, if they were."""
 
     @property
     def lock(self) -> Segment | None:
         """The lock on the test set."""
         return self.ledger.locked
 
-    def record(self, step: Step, new: "pl.DataFrame") -> Callable[[], None]:
+    def record(self, step: Step, made: "Splits") -> Callable[[], None]:
         """What records the entries once the checks have passed."""
         import polars as pl
 
         from ft_assets.data.ledger.entries import record
 
         config = step.stage.task.config.splits.model_dump(mode="json")
-        entries = pl.concat([self.earlier, new])
-        made_from = step.inputs["labeled_examples"].data_version
+        entries = pl.concat([self.earlier, made.entries])
+        about: dict[str, Any] = {
+            "settings": config,
+            "made_from": step.inputs["labeled_examples"].data_version,
+            "boundaries": (made.periods or self.periods).as_dict(),
+        }
 
         def append() -> None:
-            record(self.ledger, entries, settings=config, made_from=made_from, at=datetime.now(UTC))
+            record(self.ledger, entries, at=datetime.now(UTC), **about)
 
         return append
 
@@ -114,23 +123,27 @@ def known(step: Step) -> Known:
     of a version without it, or since a copy was made from which it was restored."""
     from ft_assets.data.ledger.assignment import imported
     from ft_assets.data.ledger.entries import read
+    from ft_assets.data.ledger.periods import Boundaries, recorded
 
     ledger = step.shared["ledger"]
-    entries = read(ledger)
-    earlier = imported(_earlier(step, ledger), entries)
+    entries = read(ledger, ContentCache(ledgers_read_dir() / step.stage.task.name))
+    rows, boundaries = _earlier(step, ledger)
+    earlier = imported(rows, entries)
     if earlier.height:
         step.context.log.info(f"the ledger takes over {earlier.height:,} entries from the current splits")
-    return Known(ledger, entries.with_entries(earlier), earlier)
+    periods = recorded(ledger) or Boundaries.from_dict(boundaries)
+    return Known(ledger, entries.with_entries(earlier), earlier, periods)
 
 
-def _earlier(step: Step, ledger: Ledger) -> "pl.DataFrame":
-    """The rows of the current splits, if the ledger may not know all of them."""
+def _earlier(step: Step, ledger: Ledger) -> "tuple[pl.DataFrame, Mapping[str, str]]":
+    """The rows of the current splits, if the ledger may not know all of them, and the boundaries that they have."""
     from ft_assets.data.splits import earlier_rows
 
     task, store = step.stage.task.name, step.context.resources.artifact_store.open()
     current = current_versions(step.context.instance, task, SPLIT_ASSETS.values())
     tables: dict[str, pa.Table] = {}
     with_groups = False
+    boundaries: Mapping[str, str] = {}
     for split, asset in SPLIT_ASSETS.items():
         if asset not in current:
             continue
@@ -149,8 +162,9 @@ def _earlier(step: Step, ledger: Ledger) -> "pl.DataFrame":
         if is_known or made_with["id"] in ledger.instead_of:
             break  # the three were made together
         with_groups = made_with["id"] == NO_LEDGER
+        boundaries = artifact.summary.get("boundaries", {})
         tables[split] = artifact.table(columns=["example_id", "context", "text", "cluster"])
-    return earlier_rows(tables, ledger.id, with_groups=with_groups)
+    return earlier_rows(tables, ledger.id, with_groups=with_groups), boundaries
 
 
 def looked_at(task: str) -> dict[str, Any]:

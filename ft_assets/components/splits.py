@@ -3,13 +3,14 @@
 They are three, not one: rows that land only in test re-evaluate and do not re-train.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ft_assets.artifacts import Artifact
-from ft_assets.components import metadata, split_ledger
+from ft_assets.components import metadata, split_ledger, split_times
 from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_and_audit
-from ft_assets.components.stage import Built, Stage, Step, Task
+from ft_assets.components.stage import Built, Rule, Stage, Step, Task
 
 if TYPE_CHECKING:
     from ft_assets.data.splits import Splits
@@ -40,6 +41,7 @@ def _stage(task: Task, split: str) -> Stage:
             "ft_assets.data.ledger",
             "ft_assets.data.examples",
             "ft_assets.data.merging",
+            "ft_assets.data.times",
             *AUDIT_CODE,
         ),
         config={
@@ -49,7 +51,7 @@ def _stage(task: Task, split: str) -> Stage:
             "near_duplicates": task.config.cleaning.near_duplicates.model_dump(mode="json"),
         },
         inputs=("labeled_examples",),
-        expectations=(*contract(task, asset), *([split_ledger.LOCKED_ROWS] if split == "test" else [])),
+        expectations=(*contract(task, asset), *_rules(task, split)),
         sources=lambda shared: split_ledger.sources(task.name, shared),
         watch=split_ledger.watch(task.name),
         lock=lambda: split_ledger.lock(task.name),
@@ -61,16 +63,27 @@ def _stage(task: Task, split: str) -> Stage:
     )
 
 
+def _rules(task: Task, split: str) -> Sequence[Rule]:
+    if split == "test":
+        return [split_ledger.LOCKED_ROWS]
+    return split_times.RULES if task.config.splits.by == "time" else []
+
+
 def _build(step: Step, split: str) -> Built:
     if "splits" not in step.shared:
         known, made = step.shared["known"], step.shared["splits"] = _assigned(step)
-        step.shared["record"] = known.record(step, made.entries)
+        step.shared["record"] = known.record(step, made)
     known, made = step.shared["known"], step.shared["splits"]
     built = write_and_audit(step, made.tables[split], splits=made.tables)
     if split == "test":
         rows = {name: each.examples for name, each in made.tables.items()}
         outcome = split_ledger.locked_rows(known, step.stage.task.name, rows)
         built = replace(built, outcomes=[*built.outcomes, outcome])
+    elif made.periods is not None:
+        labelled = step.inputs["labeled_examples"].table(columns=split_times.COLUMNS)
+        part = made.tables[split].examples
+        found = split_times.outcomes(split, part, labelled, made.periods, known.entries)
+        built = replace(built, outcomes=[*built.outcomes, *found])
     # Once for all three.
     return replace(built, before_commit=step.shared.pop("record", None))
 
@@ -85,6 +98,7 @@ def _assigned(step: Step) -> "tuple[split_ledger.Known, Splits]":
         config.splits,
         entries=known.entries,
         ledger_id=known.ledger.id,
+        periods=known.periods,
         near=config.cleaning.near_duplicates,
         classes=config.label_names is not None,
         new_in_test=known.lock is None,
@@ -97,8 +111,9 @@ def _assigned(step: Step) -> "tuple[split_ledger.Known, Splits]":
             "`splits.salt` is another one than rows were drawn with before: it is for new clusters alone. To draw all "
             f"rows anew, run `python -m ft_assets ledger reset {step.stage.task.name}`"
         )
-    names_ledger = {"ledger": known.after(made.entries)}
-    tables = {name: replace(each, summary=each.summary | names_ledger) for name, each in made.tables.items()}
+    also = {"ledger": known.after(made.entries)}
+    also |= {"boundaries": made.periods.as_dict()} if made.periods is not None else {}
+    tables = {name: replace(each, summary=each.summary | also) for name, each in made.tables.items()}
     return known, replace(made, tables=tables)
 
 
@@ -107,6 +122,7 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
         **metadata.counts(artifact),
         **metadata.labels(artifact),
         **metadata.answers(artifact),
+        **artifact.summary.get("boundaries", {}),
         **(split_ledger.looked_at(artifact.task) if artifact.asset == "test_split" else {}),
         "sample": metadata.sample(artifact),
     }

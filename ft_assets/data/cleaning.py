@@ -34,7 +34,7 @@ from ft_assets.data.examples import (
     to_polars,
 )
 from ft_assets.data.markup import without_html
-from ft_assets.data.merging import keep_by_id, merge, merged_table, repeated, several_groups
+from ft_assets.data.merging import first_seen, keep_by_id, merge, merged_table, repeated, several_groups
 from ft_assets.data.personal import pseudonyms, replace
 from ft_assets.data.texts import (
     LENGTH_EDGES,
@@ -61,7 +61,7 @@ _CONTROLS = r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u{ad}\u{200b}\u{2060}\u{feff
 
 
 # Where a row stood does not change what becomes of it.
-_CLEANED = ["example_id", "context", "text", "label", "group"]
+_CLEANED = ["example_id", "context", "text", "label", "group", "time", "split"]
 
 
 def clean(
@@ -82,8 +82,8 @@ def clean(
         names: What finds names (`config.names`); None: they stay.
 
     Returns:
-        `CLEANED_SCHEMA` rows. Of rows equal in text_key and raw label one is kept: the one with the smallest
-        (group or "", example_id). Beyond the common counts the summary has `repaired` (texts by kind of
+        `CLEANED_SCHEMA` rows. Of rows equal in text_key and raw label one is kept, the first
+        (`merging.precedence`). Beyond the common counts the summary has `repaired` (texts by kind of
         repair), `personal_data` (placeholders by kind, those of refused rows included), `lengths` (histogram and
         quartiles of characters, before and after), `texts_in_several_groups` (texts under at least two groups;
         they stay under the smallest one) and, unless that is switched off, `languages` (kept texts by language).
@@ -100,7 +100,8 @@ def clean(
     cleaned = usable.table()
     same = repeated(cleaned)
     gone = merge(same)
-    examples, quarantine = keep_by_id(cleaned, gone["place"]), keep_by_id(refused.table())
+    examples = keep_by_id(first_seen(cleaned, same), gone["place"])
+    quarantine = keep_by_id(refused.table())
     merged = merged_table(gone)
     summary = counts(table.num_rows, examples, quarantine, merged) | {
         "repaired": dict(told.repaired),

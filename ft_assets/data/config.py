@@ -9,12 +9,14 @@ from __future__ import annotations
 import codecs
 import difflib
 import re
+from datetime import date
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from ft_assets.config import StrictModel, nearest_or_all
+from ft_assets.data.times import iso, microseconds
 
 __all__ = [
     "CleaningConfig",
@@ -104,6 +106,8 @@ class SourceConfig(StrictModel):
     When not given: double for csv, none for tsv (IANA text/tab-separated-values has no quoting)."""
     name: str = "default"
     """Part of every example_id: keep it when files move or are renamed. Sources may share a name."""
+    split: Literal["train", "validation", "test"] | None = None
+    """The split that all of its rows are for; null: they are drawn, as `splits` says."""
 
     @model_validator(mode="after")
     def _one_kind_of_source(self) -> SourceConfig:
@@ -236,6 +240,9 @@ class ColumnsConfig(StrictModel):
     model knows them (the role `tool`, `tool_calls`, a row's `tools`); the training checks it."""
     group: str | ColumnRef | None = None
     """What belongs together (author, thread, product) and may not be split apart; null: nothing does."""
+    time: str | ColumnRef | None = None
+    """When the row was made: ISO 8601, in UTC where it names no zone, or a number of seconds (or milli-, micro-,
+    nanoseconds) since 1970. What is no time refuses its row; an empty value is no time known."""
 
     @model_validator(mode="after")
     def _ratings_come_in_one_way(self) -> ColumnsConfig:
@@ -469,15 +476,58 @@ class RelabelConfig(StrictModel):
     """Rows that are judged at most, drawn by whole clusters: time is linear in them, about a minute for these."""
 
 
+def _as_moment(value: Any) -> Any:
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    made = microseconds(text)
+    if made is None:
+        raise ValueError(f"'{text}' is no time: write a day (2026-03-01), or a day and time in ISO 8601")
+    return iso(made)
+
+
+Moment = Annotated[str, BeforeValidator(_as_moment)]
+
+
 class SplitsConfig(StrictModel):
     """Shares of the splits, for clusters that the split ledger has not recorded yet; what is recorded stays."""
 
-    validation: float = Field(default=0.15, gt=0, lt=1)
-    """Share of rows in validation."""
-    test: float = Field(default=0.15, gt=0, lt=1)
-    """Share of rows in test."""
+    validation: float = Field(default=0.15, ge=0, lt=1)
+    """Share of rows in validation. 0: those of the sources that are for validation, and no others."""
+    test: float = Field(default=0.15, ge=0, lt=1)
+    """Share of rows in test. 0: those of the sources that are for test, and no others."""
+    by: Literal["random", "time"] = "random"
+    """random: new clusters are drawn so that labels are spread evenly. time: the newest ones are for test, those before
+    them for validation (`columns.time`)."""
+    validation_from: Moment | None = None
+    """Where splits go by time: since when rows are for validation; null: as the shares say."""
+    test_from: Moment | None = None
+    """Where splits go by time: since when rows are for test; null: as the shares say."""
     salt: str = "ft_assets"
     """Goes into the draw of new clusters. To draw all rows anew: `python -m ft_assets ledger reset TASK`."""
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of rows by split, train included."""
+        return {
+            "train": 1 - (self.test + self.validation),
+            "validation": self.validation,
+            "test": self.test,
+        }
+
+    @model_validator(mode="after")
+    def _boundaries_belong_to_time(self) -> SplitsConfig:
+        given = {"validation": self.validation_from, "test": self.test_from}
+        if not any(given.values()):
+            return self
+        if self.by != "time":
+            raise ValueError("'validation_from' and 'test_from' belong to 'by: time'")
+        for name, since in given.items():
+            if (since is None) != (self.shares[name] == 0):
+                raise ValueError(
+                    f"give '{name}_from', too, or 'validation: 0' and 'test: 0' where there is no period"
+                )
+        if all(given.values()) and str(given["validation"]) >= str(given["test"]):
+            raise ValueError("'validation_from' has to be before 'test_from'")
+        return self
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> SplitsConfig:

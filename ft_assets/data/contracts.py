@@ -517,21 +517,20 @@ class _Maker:
 
 
 _TEXTS = ("context: string", "text: string")
+_LABELLED = ("label: string", "group: string", "time: timestamp[us, tz=UTC]", "split: string")
 _COLUMNS = {
     "raw_examples": [
         "source: string",
         "file: string",
         "row: int64",
         *_TEXTS,
-        "label: string",
-        "group: string",
+        *_LABELLED,
     ],
-    "cleaned_examples": [*_TEXTS, "text_key: string", "label: string", "group: string"],
+    "cleaned_examples": [*_TEXTS, "text_key: string", *_LABELLED],
     "labeled_examples": [
         *_TEXTS,
         "text_key: string",
-        "label: string",
-        "group: string",
+        *_LABELLED,
         "cluster: string",
         "disagreement: double",
         "corrected: string",

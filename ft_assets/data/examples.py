@@ -42,7 +42,9 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
 
 
 _TEXT = pa.string()
+_TIME = pa.timestamp("us", tz="UTC")
 # `context` holds what stood before the text of a conversation; it is null where a text stands alone.
+# `time` is when the row was made, where a column says so; `split` the split that its source is for, if it is for one.
 RAW_SCHEMA = _schema(
     example_id=_TEXT,
     source=_TEXT,
@@ -52,9 +54,18 @@ RAW_SCHEMA = _schema(
     text=_TEXT,
     label=_TEXT,
     group=_TEXT,
+    time=_TIME,
+    split=_TEXT,
 )
 CLEANED_SCHEMA = _schema(
-    example_id=_TEXT, context=_TEXT, text=_TEXT, text_key=_TEXT, label=_TEXT, group=_TEXT
+    example_id=_TEXT,
+    context=_TEXT,
+    text=_TEXT,
+    text_key=_TEXT,
+    label=_TEXT,
+    group=_TEXT,
+    time=_TIME,
+    split=_TEXT,
 )
 # `disagreement` is the share of a text's ratings that are for another label, null where it was not rated;
 # `corrected` the day on which a person has decided the label, null where nobody has.
@@ -65,6 +76,8 @@ LABELED_SCHEMA = _schema(
     text_key=_TEXT,
     label=_TEXT,
     group=_TEXT,
+    time=_TIME,
+    split=_TEXT,
     cluster=_TEXT,
     disagreement=pa.float64(),
     corrected=_TEXT,

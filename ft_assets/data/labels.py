@@ -1,9 +1,10 @@
 """The labelled stage: the raw label becomes one of the task's labels, each text gets one label and a cluster.
 
 Rules: `missing_label`, `not_a_number` (thresholds), `unknown_label`, `tied_ratings` (several labels have the most
-ratings), `conflicting_labels` (a text with two different labels: all its rows go, because nothing says which is right),
-`rejected` (a person has taken the text out). A correction has the last word over all of these. White space around a
-raw label does not count; case does. After this stage no text_key occurs twice, whatever the groups.
+ratings), `conflicting_labels` (a text with two different labels: all its rows go, because nothing says which is right;
+but those of a source that is for test stay if they agree among themselves), `rejected` (a person has taken the text
+out). A correction has the last word over all of these. White space around a raw label does not count; case does. After
+this stage no text_key occurs twice, whatever the groups.
 
 Not here: how ratings are counted (`ratings`), which correction holds (`rulings`).
 """
@@ -28,7 +29,15 @@ from ft_assets.data.examples import (
     to_polars,
 )
 from ft_assets.data.masking import mask
-from ft_assets.data.merging import keep_by_id, merge, merged_table, repeated, several_groups
+from ft_assets.data.merging import (
+    first_seen,
+    keep_by_id,
+    merge,
+    merged_table,
+    repeated,
+    several_groups,
+    split_rank,
+)
 from ft_assets.data.ratings import disagreement, majority, tally, votes
 from ft_assets.data.rulings import Rulings
 from ft_assets.spill import Spill, collected, slices, take
@@ -80,11 +89,11 @@ def label(
         usable.add(from_polars(good, _JUDGED_SCHEMA, sort=False))
     labelled = usable.table()
     alike = repeated(labelled)
-    different = pl.col("label").n_unique().over("text_key") > 1
-    conflicting = alike.filter(different)
+    conflicting = alike.filter(_in_conflict())
     refused.add(_refused(_with_texts(labelled, conflicting), config, rated=rated))
-    gone = merge(alike.filter(~different))
-    kept = keep_by_id(labelled, conflicting["place"], gone["place"])
+    agreeing = alike.filter(~_in_conflict())
+    gone = merge(agreeing)
+    kept = keep_by_id(first_seen(labelled, agreeing), conflicting["place"], gone["place"])
     examples = collected((clustered(part) for part in slices(kept)), LABELED_SCHEMA)
     quarantine, merged = keep_by_id(refused.table()), merged_table(gone)
     counted = {entry["values"]: entry["counts"] for entry in pc.value_counts(examples["label"]).to_pylist()}
@@ -199,6 +208,16 @@ def _ruled(judged: pl.DataFrame, config: LabelsConfig, rulings: Rulings) -> pl.D
 
 def _refused(rows: pl.DataFrame, config: LabelsConfig, *, rated: bool) -> pa.Table:
     return quarantine_rows(rows.with_columns(_reason(config, rated=rated).alias("reason")), STAGE)
+
+
+def _in_conflict() -> pl.Expr:
+    """Of rows with one text, those that have several labels; a row of a source that is for test has the last word over
+    those for other splits (and so on: `merging.split_rank`), since these may be wrong and it may not be lost."""
+    rank = split_rank()
+    first = rank == rank.min().over("text_key")
+    decisive = pl.when(first).then("label")
+    lowest, highest = decisive.min().over("text_key"), decisive.max().over("text_key")
+    return (lowest != highest) | (pl.col("label") != lowest)
 
 
 def _with_texts(table: pa.Table, rows: pl.DataFrame) -> pl.DataFrame:

@@ -15,12 +15,15 @@ from ft_assets.spill import slices, take
 
 __all__ = [
     "EXACT_DUPLICATE",
+    "first_seen",
     "keep_by_id",
     "key_words",
     "merge",
     "merged_table",
+    "precedence",
     "repeated",
     "several_groups",
+    "split_rank",
 ]
 
 EXACT_DUPLICATE = "exact_duplicate"
@@ -36,23 +39,53 @@ def key_words(table: pa.Table, column: str = "text_key") -> np.ndarray:
 
 
 def repeated(table: pa.Table) -> pl.DataFrame:
-    """The rows whose text_key stands more than once: place (number of the row), example_id, text_key, label, group."""
+    """The rows whose text_key stands more than once: place (number of the row), example_id, text_key, label, group,
+    time, split."""
     words = key_words(table)
     places = pl.DataFrame({"high": words[:, 0], "low": words[:, 1]}).is_duplicated().arg_true().to_numpy()
-    rows = to_polars(take(table.select(["example_id", "text_key", "label", "group"]), places))
+    rows = to_polars(
+        take(table.select(["example_id", "text_key", "label", "group", "time", "split"]), places)
+    )
     return rows.insert_column(0, pl.Series("place", places.astype(np.int64)))
 
 
 def merge(rows: pl.DataFrame) -> pl.DataFrame:
-    """Of rows equal in text_key and label, those that are merged into the one with the smallest
-    (group or "", example_id): the rows with `merged_into`.
+    """Of rows equal in text_key and label, those that are merged into the first one (`precedence`): the rows with
+    `merged_into`.
 
     Args:
         rows: what `repeated` gives.
     """
-    ordered = rows.sort(pl.col("group").fill_null(""), "example_id")
+    ordered = rows.sort(*precedence())
     into = ordered.with_columns(pl.col("example_id").first().over("text_key", "label").alias("merged_into"))
     return into.filter(pl.col("merged_into") != pl.col("example_id"))
+
+
+def precedence() -> list[pl.Expr]:
+    """What of equal rows the first one is sorted by: the split that its source is for (`split_rank`), then the
+    smallest (group or "", example_id)."""
+    return [split_rank(), pl.col("group").fill_null(""), pl.col("example_id")]
+
+
+def split_rank() -> pl.Expr:
+    """0 for rows of a source that is for test, then validation, train, and none: no test row is lost to its copy in
+    train."""
+    return pl.col("split").replace_strict({"test": 0, "validation": 1, "train": 2}, default=3).fill_null(3)
+
+
+def first_seen(table: pa.Table, rows: pl.DataFrame) -> pa.Table:
+    """The table with the oldest time of those equal in text_key and label at each of them: that is when it was known.
+
+    Args:
+        table: the rows.
+        rows: what `repeated` gives of them, or a part.
+    """
+    first = rows.select("place", pl.col("time").min().over("text_key", "label"))
+    if first["time"].null_count() == first.height:
+        return table
+    times = to_polars(table.select(["time"]))["time"].scatter(first["place"], first["time"])
+    place = table.schema.get_field_index("time")
+    return table.set_column(place, table.schema.field(place), pa.chunked_array([times.to_arrow()]))
 
 
 def merged_table(merged: pl.DataFrame) -> pa.Table:

@@ -27,7 +27,7 @@ from ft_assets.data.examples import (
     from_polars,
     to_polars,
 )
-from ft_assets.data.merging import keep_by_id, repeated
+from ft_assets.data.merging import keep_by_id, precedence, repeated
 from ft_assets.data.texts import answer_lengths, normalised, read_texts
 from ft_assets.spill import collected, slices
 
@@ -45,10 +45,10 @@ def settled(made: StageTables, config: NearDuplicatesConfig) -> StageTables:
     A cluster is what is connected: by a group of the user's, by equal texts, by near duplicates. Its key is the
     smallest of those that its parts would have by themselves, so where there are no near duplicates nothing changes.
 
-    Where they are merged, rows are taken in the order of (group or "", example_id), those that a person has corrected
-    first. Each is kept unless it has a near duplicate with the same label that was kept before; then it is merged into
-    the first such one. So what is merged was compared with the row that it is merged into, and near duplicates that
-    are left share a cluster.
+    Where they are merged, rows are taken in their order (`merging.precedence`), of one split those that a person has
+    corrected first. Each is kept unless it has a near duplicate with the same label that was kept before; then it is
+    merged into the first such one. So what is merged was compared with the row that it is merged into, and near
+    duplicates that are left share a cluster.
 
     Args:
         made: `LABELED_SCHEMA` examples, each with the cluster that it has by itself.
@@ -117,7 +117,7 @@ def _texts(table: pa.Table, wanted: np.ndarray) -> Iterator[pl.Series]:
 
 def _rows(table: pa.Table, pairs: pl.DataFrame) -> pl.DataFrame:
     """Place, and what is asked of them, of all rows whose texts have near duplicates."""
-    names = ["example_id", "text_key", "group", "label", "cluster", "corrected"]
+    names = ["example_id", "text_key", "group", "split", "label", "cluster", "corrected"]
     ids = pl.concat([pairs["example_id_a"], pairs["example_id_b"]]).unique()
     keys = pl.concat(
         [
@@ -158,8 +158,8 @@ def _of_rows(rows: pl.DataFrame, pairs: pl.DataFrame, *names: str) -> pl.DataFra
 
 def _merges(rows: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
     """The rows that are merged, with `merged_into` and `rule`."""
-    not_corrected = pl.col("corrected").is_null()
-    ordered = rows.sort(not_corrected, pl.col("group").fill_null(""), "example_id").with_row_index("rank")
+    rank, *others = precedence()
+    ordered = rows.sort(rank, pl.col("corrected").is_null(), *others).with_row_index("rank")
     both = _of_rows(ordered, pairs, "rank", "label").filter(pl.col("label_a").eq_missing(pl.col("label_b")))
     ranks = both.select(
         pl.min_horizontal("rank_a", "rank_b").alias("first"),

@@ -33,6 +33,7 @@ from ft_assets.data.examples import (
     occurrences,
 )
 from ft_assets.data.formats import (
+    MALFORMED,
     UNDECODABLE,
     UNREADABLE_FILE,
     Column,
@@ -54,6 +55,7 @@ from ft_assets.data.formats import (
 from ft_assets.data.forms import Form, Unusable, columns_by_field, recognised
 from ft_assets.data.layouts import Layout, load_layout
 from ft_assets.data.ratings import as_label, pseudonym
+from ft_assets.data.times import microseconds
 from ft_assets.errors import UserError
 from ft_assets.sources.files import shown_name
 from ft_assets.spill import Spill, slices, take
@@ -74,6 +76,7 @@ _READERS = {
     "text": text.read,
 }
 _CHUNK_ROWS = 10_000
+_NO_TIME = "what `columns.time` names is no time: neither ISO 8601 nor a number of seconds since 1970"
 
 
 def raw_examples(
@@ -98,7 +101,8 @@ def raw_examples(
         `RAW_SCHEMA` rows in source order. Beyond the common counts the summary has `erased` (rows left out),
         `files` (source, file, rows, refused; erased where there are any; `unreadable`, the reason, of a file that
         was refused, which counts as one row), `groups` (different ones),
-        `without_group` and `without_label` (rows); where rows are conversations `forms` (file, form, mapping).
+        `without_group`, `without_label` and `without_time` (rows); where rows are conversations `forms` (file, form,
+        mapping).
 
     Raises:
         UserError: A source cannot be used, or none of the files: says which, why, and what to do.
@@ -124,6 +128,7 @@ def raw_examples(
         "groups": pc.count_distinct(examples["group"]).as_py(),
         "without_group": examples["group"].null_count,
         "without_label": examples["label"].null_count,
+        "without_time": examples["time"].null_count,
     }
     forms = [{"file": file.name} | file.form for file in files_read if file.form]
     return StageTables(examples, refused, tables.merged, summary | ({"forms": forms} if forms else {}))
@@ -231,6 +236,29 @@ class _Row(NamedTuple):
     text: str | None
     label: str | None
     group: str | None
+    time: int | None
+
+
+@dataclass
+class _Picked:
+    """A column beside those that make the row, and the part of its value that is meant."""
+
+    ref: str | ColumnRef
+    moment: bool = False
+
+    def __post_init__(self) -> None:
+        pattern = self.ref.pattern if isinstance(self.ref, ColumnRef) else None
+        self._pattern = re.compile(pattern) if pattern is not None else None
+        self.column = Column(
+            self.ref.column if isinstance(self.ref, ColumnRef) else self.ref, moment=self.moment
+        )
+
+    def __call__(self, value: str | None) -> str | None:
+        """What is meant of a value; None where that is nothing."""
+        if value is None or self._pattern is None:
+            return (value or "").strip() or None
+        match = self._pattern.search(value)
+        return (match[self._pattern.groups] or "").strip() or None if match else None
 
 
 @dataclass
@@ -250,15 +278,14 @@ class _Source:
     _where: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        group = self.columns.group
-        pattern = group.pattern if isinstance(group, ColumnRef) else None
-        self._pattern = re.compile(pattern) if pattern is not None else None
-        column = group.column if isinstance(group, ColumnRef) else group
-        self._group_column = [column] if column is not None else []
+        group, time = self.columns.group, self.columns.time
+        self._group = None if group is None else _Picked(group)
+        self._time = None if time is None else _Picked(time, moment=True)
+        self._beside = [each.column for each in (self._group, self._time) if each is not None]
         if self.layout.forms:
             self.wanted = self._columns_of_form
         else:
-            self.wanted = [self.columns.text, *self._label_columns(), *self._group_column]
+            self.wanted = [self.columns.text, *self._label_columns(), *self._beside]
 
     def _label_columns(self) -> list[str]:
         columns = self.columns
@@ -277,7 +304,7 @@ class _Source:
         return values[0]
 
     def _columns_of_form(self, there: Sequence[str]) -> Sequence[str]:
-        """Recognise the form of the present file; the columns that hold its fields, and the group."""
+        """Recognise the form of the present file; the columns that hold its fields, and those beside."""
         named = columns_by_field(there, self.columns.rename, self._where)
         form = recognised(list(named), self.layout.forms, self.columns.layout, self._where)
         # A row further down may have an optional column that those looked at have not.
@@ -287,7 +314,7 @@ class _Source:
         self._renamed = {name: field for field, name in named.items() if name != field}
         wanted = [Column(named[name], nested=name in form.nested) for name in form.fields]
         wanted += [Column(at, nested=name in form.nested, optional=True) for name, at in optional.items()]
-        return [*wanted, *self._group_column]
+        return [*wanted, *self._beside]
 
     def tables(self, where: str, rows: Iterable[Record | Refusal]) -> tuple[_File, pa.Table, pa.Table]:
         """All rows of one file (or function), and all refusals."""
@@ -332,23 +359,33 @@ class _Source:
 
     def _row(self, record: Record) -> _Row | Refusal:
         """What a record holds, by its meaning."""
-        *values, group = record.values if self._group_column else [*record.values, None]
+        values = list(record.values)
+        written = self._time(values.pop()) if self._time else None
+        group = self._group(values.pop()) if self._group else None
+        time = microseconds(written) if written else None
+        if written and time is None:
+            return self._refusal(record.row, MALFORMED, _NO_TIME, values)
         if self.form is None:
             text, *rest = values
-            return _Row(record.row, None, text, self._label(rest), self._group(group))
-        held = dict(zip(self._fields, values, strict=True))
+            return _Row(record.row, None, text, self._label(rest), group, time)
         try:
-            turns = self.form.read(held, self.columns)
+            turns = self.form.read(dict(zip(self._fields, values, strict=True)), self.columns)
         except Unusable as fault:
-            raw = json.dumps(held, ensure_ascii=False).encode("utf-8", "replace")
-            # What is kept is written in the source's encoding, as all that it holds.
-            raw = raw.decode().encode(self.source.encoding, "replace")
-            return Refusal(record.row, fault.rule, f"{self._where}, row {record.row}: {fault.reason}", raw)
-        return _Row(record.row, *turns, self._group(group))
+            return self._refusal(record.row, fault.rule, fault.reason, values)
+        return _Row(record.row, *turns, group, time)
+
+    def _refusal(self, row: int, rule: str, reason: str, values: Sequence[str | None]) -> Refusal:
+        """A row that could be read, and cannot be used."""
+        held = dict(zip(self._fields, values, strict=True)) if self.form else values
+        raw = json.dumps(held, ensure_ascii=False).encode("utf-8", "replace")
+        # What is kept is written in the source's encoding, as all that it holds.
+        raw = raw.decode().encode(self.source.encoding, "replace")
+        return Refusal(row, rule, f"{self._where}, row {row}: {reason}", raw)
 
     def _examples(self, where: str, rows: Sequence[_Row]) -> pa.Table:
-        columns: dict[str, Sequence[str | None]] = {
-            name: [getattr(row, name) for row in rows] for name in ("context", "text", "label", "group")
+        columns: dict[str, Sequence[Any]] = {
+            name: [getattr(row, name) for row in rows]
+            for name in ("context", "text", "label", "group", "time")
         }
         inputs = zip(*(columns[name] for name in self.layout.input_fields), strict=True)
         encoded = [[None if value is None else value.encode() for value in row] for row in inputs]
@@ -360,15 +397,10 @@ class _Source:
                 "file": [where] * count,
                 "row": [row.row for row in rows],
                 **columns,
+                "split": [self.source.split] * count,
             },
             schema=_unidentified(RAW_SCHEMA),
         )
-
-    def _group(self, value: str | None) -> str | None:
-        if value is None or self._pattern is None:
-            return (value or "").strip() or None
-        match = self._pattern.search(value)
-        return (match[self._pattern.groups] or "").strip() or None if match else None
 
     def _refused(self, where: str, refusals: Sequence[Refusal], also: tuple[bytes, ...] = ()) -> pa.Table:
         # Two leading fields that no readable row has keep these ids apart from those of examples.

@@ -39,6 +39,7 @@ class Rule:
 
 _RAW, _CLEANED, _LABELED = ("raw_examples",), ("cleaned_examples",), ("labeled_examples",)
 _SPLITS = ("train_split", "validation_split", "test_split")
+_NEW = ("test_split",)  # where new rows that are in no split are counted
 
 RULES: Mapping[str, Rule] = {
     rule.name: rule
@@ -229,7 +230,7 @@ RULES: Mapping[str, Rule] = {
         ),
         Rule(
             "bridges_splits",
-            ("test_split",),  # where new rows that are in no split are counted
+            _NEW,
             "the row is new, and belongs together with rows that are in several splits",
             "nothing: it would carry what is in test into training. Leave the row out, or correct its group",
             "columns.group",
@@ -237,22 +238,58 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "text_across_splits",
             _SPLITS,
-            "the row was recorded in one split, and its text in another one",
-            "look at what has changed in the cleaning; `ledger reset` draws all anew",
+            "the row belongs to one split, and its text to another one",
+            "nothing where sources for several splits hold the same text; else look at what has changed in the "
+            "cleaning: `ledger reset` draws all anew",
             "cleaning",
         ),
         Rule(
             "group_across_splits",
             _SPLITS,
-            "the row was recorded in one split, and its group in another one",
+            "the row belongs to one split, and its group to another one",
             "correct its group; where the column is new, `ledger reset` draws all anew",
             "columns.group",
         ),
         Rule(
             "near_duplicate_across_splits",
             _SPLITS,
-            "the row was recorded in one split, and a near duplicate of it in test or validation",
+            "the row belongs to one split, and a near duplicate of it to test or validation",
             "nothing: it is left out where it would leak",
+        ),
+        Rule(
+            "source_for_other_split",
+            _SPLITS,
+            "the row was recorded in one split, and its source is for another one",
+            "take `split:` off its source, or draw all anew with `ledger reset`",
+            "sources.split",
+        ),
+        Rule(
+            "split_is_closed",
+            _NEW,
+            "the row belongs together with rows of a split that takes the rows of its sources alone",
+            "nothing: it would leak anywhere else",
+            "splits",
+        ),
+        Rule(
+            "test_is_locked",
+            _NEW,
+            "the row could go to test alone, which is locked",
+            "nothing; once the lock is released it goes there",
+            "splits.by",
+        ),
+        Rule(
+            "newer_than_its_split",
+            _NEW,
+            "the row belongs together with rows of a split, and is from the time of a later one",
+            "nothing: it would carry the future into training. Where groups live long, split without `columns.group`",
+            "splits.by",
+        ),
+        Rule(
+            "without_time",
+            _NEW,
+            "splits go by time, and the row has none",
+            "fill in the column in the source, or split at random",
+            "columns.time",
         ),
     )
 }

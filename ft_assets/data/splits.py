@@ -31,13 +31,15 @@ from ft_assets.data.examples import (
 from ft_assets.data.ledger.assignment import REASONS, Assignment, assign
 from ft_assets.data.ledger.entries import SIDES, Entries
 from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, example_keys, group_keys, text_keys
+from ft_assets.data.ledger.periods import Boundaries, by_shares
 from ft_assets.data.merging import keep_by_id
 from ft_assets.data.near_duplicates import pairs_of
 from ft_assets.data.texts import answer_lengths, read_texts, text_lengths
 from ft_assets.data.texts import text_keys as keys_of_texts
+from ft_assets.errors import UserError
 from ft_assets.spill import Spill, slices, take
 
-__all__ = ["SPLITS", "Splits", "earlier_rows", "split"]
+__all__ = ["SPLITS", "Splits", "earlier_rows", "newer_than", "split"]
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -54,12 +56,15 @@ class Splits:
             of this split in size). These four only where labels are classes; else `answer_lengths`. A quarantined row
             counts in the split that it was recorded in, and in test if it is new: what came into test trains nothing.
         entries: What is to be recorded once they are published.
-        how: Rows by how they came to their split: recorded, joined, stratified, or a rule of the quarantine.
+        how: Rows by how they came to their split: recorded, meant (its source is for this split), joined, stratified,
+            by_time, or a rule of the quarantine.
+        periods: Where the splits go by time: since when rows are for validation and test.
     """
 
     tables: dict[SplitName, StageTables]
     entries: pl.DataFrame
     how: dict[str, int]
+    periods: Boundaries | None = None
 
 
 def split(
@@ -68,6 +73,7 @@ def split(
     *,
     entries: Entries,
     ledger_id: str,
+    periods: Boundaries | None = None,
     near: NearDuplicatesConfig | None = None,
     classes: bool = True,
     new_in_test: bool = True,
@@ -76,25 +82,64 @@ def split(
 
     Args:
         table: `LABELED_SCHEMA` rows.
-        config: Shares and salt.
+        config: Shares and salt; whether splits go by time.
         entries: What the ledger says.
         ledger_id: Its id, which goes into the keys of groups.
+        periods: The boundaries that are recorded, if there are any.
         near: How near duplicates are told, where they have made clusters.
         classes: Whether labels are classes, which are counted; answers are not.
         new_in_test: Whether new clusters may go to test; not if the test set is locked.
+
+    Raises:
+        UserError: splits are to go by time, and the boundaries are others than those recorded, or cannot be made.
     """
-    shares = {"test": config.test, "validation": config.validation}
-    shares["train"] = 1 - sum(shares.values())
+    rows = _rows(table, ledger_id, classes)
+    by_time = _periods(rows, config, periods or Boundaries()) if config.by == "time" else None
     made = assign(
-        _rows(table, ledger_id, classes),
+        rows,
         entries,
         _near_duplicates(table, near),
-        [shares[side] for side in SIDES],
+        [config.shares[side] for side in SIDES],
         salt=config.salt,
+        periods=by_time,
         new_in_test=new_in_test,
     )
     how = made.rows["how"].cast(pl.String).value_counts().sort("how")
-    return Splits(_tables(table, made, classes), made.entries, dict(how.iter_rows()))
+    return Splits(_tables(table, made, classes), made.entries, dict(how.iter_rows()), by_time)
+
+
+def _periods(rows: pl.DataFrame, config: SplitsConfig, recorded: Boundaries) -> Boundaries:
+    """The boundaries that hold: as recorded, else as set, else as the shares say."""
+    wanted = Boundaries.from_dict({"validation_from": config.validation_from, "test_from": config.test_from})
+    if recorded and wanted and recorded != wanted:
+        raise UserError(
+            f"rows were dealt by other boundaries: {recorded.as_dict()}",
+            where="splits.validation_from, splits.test_from",
+            do="boundaries hold for good, as the splits do: set these, or draw all anew, with another test set, by "
+            "`python -m ft_assets ledger reset`",
+        )
+    if recorded or wanted:
+        return recorded or wanted
+    dealt = rows.filter(pl.col("meant").is_null() & pl.col("time").is_not_null())
+    return by_shares(dealt["cluster"].to_numpy(), dealt["time"].to_numpy(), config.shares)
+
+
+def newer_than(part: pa.Table, table: pa.Table, begins: int, entries: Entries) -> tuple[list[str], list[str]]:
+    """Ids of the rows of a split that are from this time, or newer: those that come in, and those that were recorded
+    before or that their source is for.
+
+    Args:
+        part: The rows of the split, as they are to be published.
+        table: example_id, time and split of the labelled rows.
+        begins: Microseconds since 1970.
+        entries: What was recorded.
+    """
+    late = table.filter(pc.greater_equal(table["time"].cast(pa.int64()), begins))
+    late = late.filter(pc.is_in(late["example_id"], value_set=part["example_id"].combine_chunks()))
+    recorded = example_keys(late["example_id"]).is_in(entries.rows["example"].implode())
+    told = recorded | pl.Series(late["split"].is_valid())
+    ids = pl.Series(late["example_id"], dtype=pl.String)
+    return ids.filter(~told).to_list(), ids.filter(told).to_list()
 
 
 def earlier_rows(splits: Mapping[str, pa.Table], ledger_id: str, *, with_groups: bool) -> pl.DataFrame:
@@ -142,6 +187,8 @@ def _rows(table: pa.Table, ledger_id: str, classes: bool) -> pl.DataFrame:
             "group": group_keys(table["group"], ledger_id),
             "cluster": _codes(table["cluster"]),
             "stratum": _labels_as_numbers(table) if classes else _magnitudes(table),
+            "time": pl.Series(table["time"].cast(pa.int64())),
+            "meant": pl.Series(pc.index_in(table["split"], pa.array(SIDES)), dtype=pl.UInt8),
         }
     )
 

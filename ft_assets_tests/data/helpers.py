@@ -19,6 +19,7 @@ from ft_assets.data.ratings import as_label
 from ft_assets.data.readers import raw_examples
 from ft_assets.data.rulings import rulings
 from ft_assets.data.splits import SplitName
+from ft_assets.data.times import microseconds
 from ft_assets.paths import PROJECT
 from ft_assets.sources import ResolvedFile
 
@@ -69,11 +70,9 @@ def rows(tables: StageTables, *names: str) -> list[tuple[Any, ...]]:
     return list(zip(*(tables.examples[name].to_pylist() for name in names), strict=True))
 
 
-def raw_table(
-    *examples: tuple[str | None, str | None] | tuple[str | None, str | None, str | None],
-) -> pa.Table:
-    """Raw rows of (text, label[, group]), with ids e000, e001, … in the order given."""
-    padded = [(*example, None)[:3] for example in examples]
+def raw_table(*examples: tuple[str | None, ...]) -> pa.Table:
+    """Raw rows of (text, label[, group[, time[, split]]]), with ids e000, e001, … in the order given."""
+    padded = [(*example, None, None, None)[:5] for example in examples]
     count = len(padded)
     return pa.table(
         {
@@ -85,6 +84,8 @@ def raw_table(
             "text": [each[0] for each in padded],
             "label": [each[1] for each in padded],
             "group": [each[2] for each in padded],
+            "time": [microseconds(each[3]) if each[3] else None for each in padded],
+            "split": [each[4] for each in padded],
         },
         schema=RAW_SCHEMA,
     )

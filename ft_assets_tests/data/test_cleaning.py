@@ -434,3 +434,16 @@ def test_the_languages_of_kept_texts_are_counted_unless_that_is_switched_off():
     made = cleaned(ENGLISH, ENGLISH, GERMAN, "ok")
     assert made.summary["languages"] == {"looked_at": 3, "of": 3, "by_language": {"de": 1, "en": 1, "und": 1}}
     assert "languages" not in cleaned(ENGLISH, count_languages=0).summary
+
+
+def test_of_equal_rows_the_one_of_a_source_for_test_is_kept():
+    raw = raw_table(("a", "x"), ("a", "x", "g", None, "train"), ("a", "x", "h", None, "test"))
+    found = clean(raw, DEFAULT)
+    assert rows(found, "example_id", "split") == [("e002", "test")]
+    assert found.merged["merged_into"].to_pylist() == ["e002", "e002"]
+
+
+def test_a_text_that_stands_several_times_is_as_old_as_the_first_of_them():
+    raw = raw_table(("a", "x", None, "2026"), ("a", "x", None, "2024"), ("a", "x"), ("b", "x"))
+    found = clean(raw, DEFAULT)
+    assert [each and each.year for (each,) in rows(found, "time")] == [2024, None]

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from datetime import date
 
 import pytest
 from pydantic import ValidationError
@@ -122,6 +123,39 @@ def test_lengths_leave_room():
 def test_splits_leave_something_to_train_on():
     with pytest.raises(ValidationError, match="nothing left for train"):
         SplitsConfig(validation=0.5, test=0.5)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"validation_from": "2026-01-01", "test_from": "2026-03-01"}, "belong to 'by: time'"),
+        ({"by": "time", "test_from": "2026-03-01"}, "give 'validation_from', too"),
+        ({"by": "time", "test": 0, "validation_from": "2026", "test_from": "2027"}, "give 'test_from', too"),
+        ({"by": "time", "validation_from": "2026-03-01", "test_from": "2026-01-01"}, "before 'test_from'"),
+        ({"by": "time", "validation_from": "spring", "test_from": "2026-03-01"}, "'spring' is no time"),
+    ],
+)
+def test_boundaries_in_time_that_make_no_sense_are_refused(given, message):
+    with pytest.raises(ValidationError, match=message):
+        SplitsConfig(**given)
+
+
+def test_a_boundary_is_the_same_however_it_is_written():
+    written = [("2026-01-01", "2026-03-01"), (date(2026, 1, 1), "2026-03-01T01:00:00+01:00")]
+    made = [SplitsConfig(by="time", validation_from=first, test_from=second) for first, second in written]
+    assert made[0] == made[1]
+
+
+def test_splits_by_time_need_a_column_of_times():
+    with pytest.raises(ValidationError, match=r"columns: \{time: …\}"):
+        task("text-generation", splits={"by": "time"})
+
+
+def test_a_split_of_share_0_needs_a_source():
+    sources = [{"path": "a.csv"}, {"path": "b.csv", "split": "test"}]
+    assert task("text-generation", splits={"test": 0}, sources=sources).splits.shares["train"] == 0.85
+    with pytest.raises(ValidationError, match="a source with `split: validation`"):
+        task("text-generation", splits={"validation": 0}, sources=sources)
 
 
 def task(task_type, **settings):

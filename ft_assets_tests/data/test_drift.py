@@ -79,6 +79,8 @@ def rows(
         "text_key": texts,
         "label": draw.choices(labels, weights, k=count),
         "group": [None] * count,
+        "time": [None] * count,
+        "split": [None] * count,
         "disagreement": [None] * count,
         "corrected": [None] * count,
         "cluster": [f"t:{first}-{place // per_cluster}" for place in range(count)],

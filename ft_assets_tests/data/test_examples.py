@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ft_assets.data.examples import (
-    CLEANED_SCHEMA,
+    MERGED_SCHEMA,
     conform,
     counts,
     digests,
@@ -51,8 +51,8 @@ def test_a_missing_field_is_not_an_empty_one():
 
 
 def test_conform_puts_columns_in_order_and_casts_large_strings():
-    table = pa.table({name: pa.array(["x"], pa.large_string()) for name in reversed(CLEANED_SCHEMA.names)})
-    assert conform(table, CLEANED_SCHEMA).schema == CLEANED_SCHEMA
+    table = pa.table({name: pa.array(["x"], pa.large_string()) for name in reversed(MERGED_SCHEMA.names)})
+    assert conform(table, MERGED_SCHEMA).schema == MERGED_SCHEMA
 
 
 def test_quarantine_rows_are_sorted_and_have_null_places_where_none_is_known():

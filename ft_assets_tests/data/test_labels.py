@@ -258,3 +258,21 @@ def test_with_ratings_and_corrections_every_row_is_kept_merged_or_refused(exampl
     said = dict(held.texts.select("text_key", "ruling").iter_rows())
     for row in tables.examples.to_pylist():
         assert row["label"] == said.get(row["text_key"], row["label"])
+
+
+# --- sources that are for one split -------------------------------------------------------------------------------
+
+
+def test_a_row_of_a_source_for_test_has_the_last_word_over_another_label_elsewhere():
+    tables = labelled(("a", "pos", None, None, "test"), ("a", "neg", None, None, "train"), labels=NAMES)
+    assert rows(tables, "example_id", "label", "split") == [("e000", "pos", "test")]
+    assert rules(tables) == {"e001": "conflicting_labels"}
+
+
+def test_rows_of_a_source_for_test_that_disagree_go_with_all_others_of_their_text():
+    labels = LabelsConfig(names=["neg", "pos", "neutral"])
+    tables = labelled(
+        ("a", "pos", None, None, "test"), ("a", "neg", None, None, "test"), ("a", "neutral"), labels=labels
+    )
+    assert tables.examples.num_rows == 0
+    assert rules(tables) == dict.fromkeys(["e000", "e001", "e002"], "conflicting_labels")

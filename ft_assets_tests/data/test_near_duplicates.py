@@ -120,6 +120,13 @@ def test_merging_keeps_the_row_that_a_person_has_corrected():
     assert rows(made, "example_id", "corrected") == [("e001", "2026-01-31"), ("e002", None)]
 
 
+def test_a_row_of_a_source_for_test_is_merged_into_none_for_train():
+    made = settle(
+        (RADIO, "pos", None, None, "train"), (f"{RADIO}!", "pos", None, None, "test"), action="merge"
+    )
+    assert merged(made) == {"e000": ("e001", "near_duplicate")}
+
+
 def test_rows_with_other_labels_are_not_merged_and_share_a_cluster():
     made = settle((RADIO, "pos"), (f"{RADIO}!", "neg"), action="merge")
     assert merged(made) == {}

@@ -1,7 +1,10 @@
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +17,7 @@ from ft_assets.data.ratings import pseudonym
 from ft_assets.data.readers import raw_examples
 from ft_assets.errors import UserError
 from ft_assets.sources import ResolvedFile, resolve
-from ft_assets_tests.data.helpers import PLANTED, answers, jsonl, planted_tickets, read, rows
+from ft_assets_tests.data.helpers import PLANTED, answers, jsonl, planted_tickets, read, read_as, rows
 
 
 def csv(tmp_path, content: str, name: str = "a.csv"):
@@ -295,3 +298,69 @@ def test_two_raters_who_agree_are_not_taken_for_a_duplicate(tmp_path):
     assert cleaned.summary["merged"] == 1  # what ann has said twice
     labelled = label(cleaned.examples, LabelsConfig(names=["pos", "neg"]), rated=True)
     assert rows(labelled, "label", "disagreement") == [("pos", 1 / 3)]
+
+
+# --- times, and the split that a source is for ----------------------------------------------------------------
+
+
+def times(tables):
+    return [None if each is None else each.isoformat() for (each,) in rows(tables, "time")]
+
+
+def test_a_rows_time_stays_with_it_and_is_no_part_of_its_id(tmp_path):
+    records = [
+        {"text": "a", "label": "x", "at": at} for at in ("2026-03-01T01:00:00+01:00", 1772323200, None)
+    ]
+    file = jsonl(tmp_path / "rows.jsonl", *records, {"text": "b", "label": "x"})
+    timed, plain = read(file, ColumnsConfig(time="at")), read(file)
+    assert times(timed) == ["2026-03-01T00:00:00+00:00"] * 2 + [None, None]
+    assert timed.summary["without_time"] == 2
+    assert timed.examples["example_id"].equals(plain.examples["example_id"])
+    assert times(plain) == [None] * 4
+
+
+def test_a_pattern_finds_the_time_in_its_column(tmp_path):
+    file = jsonl(tmp_path / "rows.jsonl", {"text": "a", "label": "x", "id": "mail-2026-03-01-17"})
+    pattern = {"column": "id", "pattern": r"\d{4}-\d\d-\d\d"}
+    assert times(read(file, ColumnsConfig.model_validate({"time": pattern}))) == ["2026-03-01T00:00:00+00:00"]
+
+
+def test_what_is_no_time_costs_its_row_and_tells_where_it_stood(tmp_path):
+    lines = ["text,label,at", "a,x,2026-03-01", "b,x,03/04/2026", "c,x,"]
+    file = tmp_path / "rows.csv"
+    file.write_text("\n".join(lines))
+    tables = read(file, ColumnsConfig(time="at"))
+    assert times(tables) == ["2026-03-01T00:00:00+00:00", None]
+    (refused,) = tables.quarantine.to_pylist()
+    assert (refused["rule"], refused["row"]) == ("malformed_row", 3)
+    assert "rows.csv, row 3: what `columns.time` names is no time" in refused["reason"]
+    assert "03/04" not in refused["reason"]
+
+
+def test_times_of_parquet_are_read_as_they_are(tmp_path):
+    moment = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    table = pa.table(
+        {
+            "text": ["a"],
+            "label": ["x"],
+            "ns": pa.array([moment], pa.timestamp("ns", "Europe/Berlin")),
+            "day": pa.array([moment.date()], pa.date32()),
+        }
+    )
+    pq.write_table(table, tmp_path / "rows.parquet")
+    found = [times(read(tmp_path / "rows.parquet", ColumnsConfig(time=name)))[0] for name in ("ns", "day")]
+    assert found == ["2026-03-01T12:00:00+00:00", "2026-03-01T00:00:00+00:00"]
+
+
+def test_conversations_have_times_and_groups_too(tmp_path):
+    record = {"prompt": "p", "completion": "c", "who": "g", "at": "2026-03-01"}
+    file = jsonl(tmp_path / "rows.jsonl", record)
+    tables = read_as("text-generation", file, ColumnsConfig(group="who", time="at"))
+    assert rows(tables, "text", "label", "group") == [("p", "c", "g")]
+    assert times(tables) == ["2026-03-01T00:00:00+00:00"]
+
+
+def test_rows_of_a_source_that_is_for_a_split_say_so(tmp_path):
+    file = jsonl(tmp_path / "rows.jsonl", {"text": "a", "label": "x"})
+    assert rows(read(file, split="test"), "split") == [("test",)]
+    assert rows(read(file), "split") == [(None,)]

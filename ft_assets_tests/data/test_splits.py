@@ -1,5 +1,6 @@
 import hashlib
 
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +12,11 @@ from ft_assets.data.examples import LABELED_SCHEMA, QUARANTINE_SCHEMA, SPLIT_SCH
 from ft_assets.data.labels import label
 from ft_assets.data.ledger.assignment import imported
 from ft_assets.data.ledger.entries import Entries
+from ft_assets.data.ledger.periods import Boundaries
 from ft_assets.data.near_duplicates import settled
 from ft_assets.data.splits import SPLITS
+from ft_assets.data.times import microseconds
+from ft_assets.errors import UserError
 from ft_assets_tests.data.helpers import answers, conversation_table, labelled, planted_tickets, split
 
 NAMES = LabelsConfig(names=["x", "y"])
@@ -34,9 +38,9 @@ def many(count, groups=None):
     return [(f"text {i}", "xy"[i % 2], f"g{i % groups}" if groups else None) for i in range(count)]
 
 
-def with_entries(table, known, **more):
+def with_entries(table, known, config=DEFAULT, **more):
     """Text → split, and the entries with those that are new."""
-    made = splits.split(table, DEFAULT, entries=known, ledger_id=LEDGER, **more)
+    made = splits.split(table, config, entries=known, ledger_id=LEDGER, **more)
     return made, known.with_entries(made.entries)
 
 
@@ -214,6 +218,101 @@ def test_a_cluster_that_falls_apart_has_another_name_in_each_split():
         )
 
 
+# --- by time ----------------------------------------------------------------------------------------------------
+
+BY_TIME = SplitsConfig(by="time")
+
+
+def days(count, first=1):
+    return [(f"text {n}", "xy"[n % 2], None, f"2026-01-{n:02d}") for n in range(first, first + count)]
+
+
+def test_the_newest_rows_judge_and_the_boundaries_are_told():
+    made, _ = with_entries(labelled(*days(20), labels=NAMES).examples, Entries.none(), config=BY_TIME)
+    assert [placed(made.tables)[f"text {n}"] for n in range(1, 21)] == (
+        ["train"] * 14 + ["validation"] * 3 + ["test"] * 3
+    )
+    assert made.periods.as_dict() == {
+        "validation_from": "2026-01-15T00:00:00+00:00",
+        "test_from": "2026-01-18T00:00:00+00:00",
+    }
+
+
+def test_boundaries_that_are_recorded_hold_for_what_comes_later():
+    first, known = with_entries(labelled(*days(20), labels=NAMES).examples, Entries.none(), config=BY_TIME)
+    late = [("late", "x", None, "2026-02-01"), ("old", "x", None, "2025-12-31")]
+    more = labelled(*days(20), *late, labels=NAMES).examples
+    made, _ = with_entries(more, known, config=BY_TIME, periods=first.periods)
+    assert placed(made.tables) == placed(first.tables) | {"late": "test", "old": "train"}
+
+
+def test_other_boundaries_than_those_recorded_are_an_error_that_says_what_to_do():
+    other = SplitsConfig(by="time", validation_from="2026-01-05", test_from="2026-01-10")
+    table = labelled(*days(20), labels=NAMES).examples
+    made, known = with_entries(table, Entries.none(), config=other)
+    assert [part.examples.num_rows for part in made.tables.values()] == [4, 5, 11]
+    with_entries(table, known, config=other, periods=made.periods)
+    with pytest.raises(UserError, match="dealt by other boundaries") as raised:
+        with_entries(table, known, config=other, periods=Boundaries(1, 2))
+    assert "ledger reset" in raised.value.do
+
+
+def test_a_row_without_a_time_is_quarantined_with_a_reason():
+    table = labelled(*days(20), ("timeless", "x"), labels=NAMES).examples
+    made, _ = with_entries(table, Entries.none(), config=BY_TIME)
+    (row,) = made.tables["test"].quarantine.to_pylist()
+    assert (row["rule"], row["text"]) == ("without_time", "timeless")
+    assert row["reason"] == "splits go by time, and the row has none"
+
+
+def test_rows_that_are_newer_than_their_split_are_told_apart_by_whether_they_were_there():
+    table = labelled(*days(4), ("told", "x", None, "2026-01-09", "train"), labels=NAMES).examples
+    ids = dict(zip(table["text"].to_pylist(), table["example_id"].to_pylist(), strict=True))
+    begins = microseconds("2026-01-03")
+    recorded = table.filter(pc.equal(table["text"], "text 3"))
+    known = splits.earlier_rows(
+        {"train": recorded.select(["example_id", "context", "text", "cluster"])}, LEDGER, with_groups=False
+    )
+    entries = Entries.none().with_entries(imported(known, Entries.none()))
+    found = splits.newer_than(table, table, begins, entries)
+    assert found == ([ids["text 4"]], sorted([ids["text 3"], ids["told"]]))
+
+
+# --- sources that are for one split -------------------------------------------------------------------------------
+
+
+def test_the_files_of_a_data_set_that_comes_split_stay_apart():
+    rows = [
+        (f"{name} {n}", "xy"[n % 2], None, None, name)
+        for name in ("train", "validation", "test")
+        for n in range(5)
+    ]
+    shared = [("test 0", "x", None, None, "train"), ("validation 0", "x", None, None, "train")]
+    parts = split(labelled(*rows, *shared, labels=NAMES).examples, DEFAULT)
+    assert {text: name for text, name in placed(parts).items() if not text.startswith(name)} == {}
+    assert {name: part.summary["kept"] for name, part in parts.items()} == dict.fromkeys(SPLITS, 5)
+
+
+def test_a_near_duplicate_of_a_test_row_is_quarantined_from_train_with_a_reason():
+    table = near((long(1), "x", None, None, "test"), (long(1, 15), "x", None, None, "train"), (long(2), "x"))
+    made, _ = with_entries(table, Entries.none(), near=NEAR)
+    (row,) = made.tables["train"].quarantine.to_pylist()
+    assert (row["rule"], row["text"]) == ("near_duplicate_across_splits", long(1, 15))
+    assert row["reason"] == "the row belongs to train, and a near duplicate of it to test"
+
+
+def test_a_golden_test_set_is_the_whole_test_split():
+    golden = [(long(n), "xy"[n % 2], None, None, "test") for n in range(20)]
+    drawn = [(long(n), "xy"[n % 2]) for n in range(20, 60)]
+    table = near(*golden, *drawn, (long(3, 15), "x"))
+    made, _ = with_entries(table, Entries.none(), near=NEAR, config=SplitsConfig(test=0, validation=0.25))
+    test, validation = made.tables["test"], made.tables["validation"]
+    assert sorted(test.examples["text"].to_pylist()) == sorted(text for text, *_ in golden)
+    assert validation.examples.num_rows == 10
+    (row,) = test.quarantine.to_pylist()
+    assert (row["rule"], row["text"]) == ("split_is_closed", long(3, 15))
+
+
 # --- splits of before -------------------------------------------------------------------------------------------
 
 
@@ -245,4 +344,4 @@ def test_near_duplicates_in_several_splits_of_before_stay_in_test():
     assert placed(after.tables) == {text: split for text, split in before.items() if text != gone}
     (row,) = after.tables["train"].quarantine.to_pylist()
     assert (row["rule"], row["text"]) == ("near_duplicate_across_splits", gone)
-    assert row["reason"] == "the row was recorded in train, and a near duplicate of it in test"
+    assert row["reason"] == "the row belongs to train, and a near duplicate of it to test"

@@ -12,6 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from itertools import chain
 from typing import Any, NamedTuple
@@ -76,14 +77,18 @@ class Column(str):
     Attributes:
         nested: It may hold lists and mappings, which are given as `Json`. In other columns they are no text.
         optional: It need not be there; its values are None then.
+        moment: It may hold dates and times, which are given as ISO 8601. In other columns they are no text.
     """
 
     nested: bool
     optional: bool
+    moment: bool
 
-    def __new__(cls, name: str, *, nested: bool = False, optional: bool = False) -> Column:
+    def __new__(
+        cls, name: str, *, nested: bool = False, optional: bool = False, moment: bool = False
+    ) -> Column:
         made = super().__new__(cls, name)
-        made.nested, made.optional = nested, optional
+        made.nested, made.optional, made.moment = nested, optional, moment
         return made
 
 
@@ -249,8 +254,15 @@ def _first(
 
 
 def flat(value: Any, name: str) -> Any:
-    """The value; the JSON of a list or mapping where such may stand, if JSON can hold it."""
-    if not isinstance(name, Column) or not name.nested:
+    """The value; the JSON of a list or mapping where such may stand, if JSON can hold it; a date or time as ISO 8601
+    where such may stand."""
+    if not isinstance(name, Column):
+        return value
+    if (
+        name.moment and isinstance(value, date) and type(value).__name__ != "NaTType"
+    ):  # a datetime is one, too
+        return value.isoformat()
+    if not name.nested:
         return value
     if hasattr(value, "tolist"):  # a numpy array
         value = value.tolist()

@@ -1,16 +1,22 @@
 """Which split each row is in: what the ledger says, and for new rows what follows from it.
 
 1. A row whose id or text is recorded is in that split, for good.
-2. A new row whose cluster has recorded members on one side goes to that side.
-3. Clusters with nothing recorded are dealt out as the shares say, evenly by label (`stratify`).
+2. A new row of a source that is for one split is in that one.
+3. A new row whose cluster has such members on one side goes to that side.
+4. Clusters with none are dealt out as the shares say, evenly by label (`stratify`), or by their time (`periods`).
 
 Rows that cannot be where they belong without a leak are quarantined, and not recorded:
 
 - `bridges_splits`: a new row that belongs together with rows of several splits;
-- `text_across_splits`, `group_across_splits`, `near_duplicate_across_splits`: a recorded row whose text, group or near
-  duplicate is recorded on another side (after the cleaning or a group has changed, or in splits that were made before
-  near duplicates were looked for). A group's rows stay on the side of the group; near duplicates stay in test,
-  else in validation.
+- `text_across_splits`, `group_across_splits`, `near_duplicate_across_splits`: a row that is recorded, or of a source
+  that is for one split, whose text, group or near duplicate is on another side (sources for two splits hold the same;
+  the cleaning or a group has changed; splits were made before near duplicates were looked for). A group's rows stay on
+  the side of the group; near duplicates stay in test, else in validation.
+- `source_for_other_split`: a recorded row whose source is now for another split;
+- `split_is_closed`: a new row that would join a split of share 0, which has the rows of its sources alone;
+- `test_is_locked`: a new row that only a locked test set could take;
+- `newer_than_its_split`, `without_time`: where splits go by time, a new row that would join a split and is from the
+  time of a later one; one of which no time is known.
 
 The same rows and entries give the same result in whatever order they come, and with what was recorded in between. Not
 here: reading and writing the ledger (`chain`).
@@ -19,7 +25,7 @@ here: reading and writing the ledger (`chain`).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,22 +34,39 @@ import polars as pl
 
 from ft_assets.data.ledger.entries import SIDES, Entries
 from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, halves
+from ft_assets.data.ledger.periods import Boundaries
 from ft_assets.data.ledger.stratify import mixed, stratify
 
 __all__ = ["REASONS", "ROWS", "Assignment", "assign", "imported"]
 
-ROWS = {"example": ROW, "text": TEXT, "group": GROUP, "cluster": pl.UInt32, "stratum": pl.UInt32}
-"""The columns of the rows: keys (`keys`), the cluster as a number, and what is to be spread evenly as a number."""
+ROWS = {
+    "example": ROW,
+    "text": TEXT,
+    "group": GROUP,
+    "cluster": pl.UInt32,
+    "stratum": pl.UInt32,
+    "time": pl.Int64,
+    "meant": pl.UInt8,
+}
+"""The columns of the rows: keys (`keys`); the cluster, and what is to be spread evenly, as numbers; the time in
+microseconds; the place in `SIDES` of the split that the row's source is for. The last two may be null."""
 
 REASONS = {
     "bridges_splits": "it belongs together with rows that are in {}",
-    "text_across_splits": "the row was recorded in {0}, and its text in {1}",
-    "group_across_splits": "the row was recorded in {0}, and its group in {1}",
-    "near_duplicate_across_splits": "the row was recorded in {0}, and a near duplicate of it in {1}",
+    "text_across_splits": "the row belongs to {0}, and its text to {1}",
+    "group_across_splits": "the row belongs to {0}, and its group to {1}",
+    "near_duplicate_across_splits": "the row belongs to {0}, and a near duplicate of it to {1}",
+    "source_for_other_split": "the row was recorded in {0}, and its source is for {1}",
+    "split_is_closed": "it belongs together with rows of {}, which takes the rows of its sources alone",
+    "test_is_locked": "it belongs to {}, which is locked",
+    "newer_than_its_split": "it belongs together with rows of an earlier split, and is from the time of {}",
+    "without_time": "splits go by time, and the row has none",
 }
 """Rule of the quarantine → its reason; the places are for splits."""
 
-HOW = pl.Enum(["recorded", "joined", "stratified", *REASONS])
+TEST, TRAIN = SIDES.index("test"), SIDES.index("train")
+PLACED = ("recorded", "meant")
+HOW = pl.Enum([*PLACED, "joined", "stratified", "by_time", *REASONS])
 
 
 @dataclass(frozen=True)
@@ -52,9 +75,9 @@ class Assignment:
 
     Attributes:
         rows: `side` (place in `SIDES`; of a quarantined row the one that it was recorded in, null for a new one),
-            `how` (recorded, joined, stratified, or a rule of `REASONS`), `sides` (of a quarantined row: the splits
-            that its reason names) and `part` (where a cluster falls apart because rows of it are quarantined: a number
-            for each part; else null). `sides` has a bit for each split, by its place in `SIDES`.
+            `how` (recorded, meant, joined, stratified, by_time, or a rule of `REASONS`), `sides` (of a quarantined row:
+            the splits that its reason names) and `part` (where a cluster falls apart because rows of it are
+            quarantined: a number for each part; else null). `sides` has a bit for each split, by its place in `SIDES`.
         entries: What is to be recorded: `kind`, `key`, `example`, `side`, `rule`, `cluster`, in a fixed order.
     """
 
@@ -69,6 +92,7 @@ def assign(
     shares: Sequence[float],
     *,
     salt: str = "",
+    periods: Boundaries | None = None,
     new_in_test: bool = True,
 ) -> Assignment:
     """Assign every row.
@@ -78,19 +102,26 @@ def assign(
         entries: What is recorded.
         pairs_among: Takes places of rows; gives `a`, `b`: those of their examples that are near duplicates. It is asked
             where a cluster is on several sides, since there it matters what it is made of.
-        shares: Of `SIDES`, adding up to 1.
+        shares: Of `SIDES`, adding up to 1. Nothing new joins a split of share 0.
         salt: Goes into the draw of new clusters.
+        periods: Deals new clusters by their time instead.
         new_in_test: Whether new clusters may go to test.
     """
-    table = _Table(rows, entries)
-    table.settle_groups()
-    contested = table.contested()
-    if len(contested):
-        _Contest(table, contested, pairs_among(contested)).settle()
-    table.join()
+    table = _Table(rows, entries, periods)
+    closed = {side for side, share in enumerate(shares) if not share}
     if not new_in_test:
-        shares = [0.0, *shares[1:]]
-    table.draw(shares, salt)
+        table.keep_locked()
+    if periods is not None:
+        table.refuse_untimely()
+    table.settle_groups()
+    contested = table.contested(closed)
+    if len(contested):
+        _Contest(table, contested, pairs_among(contested), closed).settle()
+    table.join()
+    if periods is not None:
+        table.deal(new_in_test=new_in_test)
+    else:
+        table.draw(shares if new_in_test else [0.0, *shares[1:]], salt)
     return table.assignment()
 
 
@@ -135,16 +166,19 @@ class _Table:
     """The rows with what is known of each so far.
 
     Columns beside those of the rows: `by_id`, `by_text`, `group_entry` as recorded, `of_group` (the side of its group),
-    and `side`, `how`, `sides`, `part` as in `Assignment`. The wide columns are never joined: 5 million rows take
+    `period` (the side that it is from the time of; null where splits do not go by time), and `side`, `how`, `sides`,
+    `part` as in `Assignment`. The wide columns are never joined: 5 million rows take
     300 MB here.
     """
 
-    def __init__(self, rows: pl.DataFrame, entries: Entries) -> None:
+    def __init__(self, rows: pl.DataFrame, entries: Entries, periods: Boundaries | None) -> None:
         by_id = _look_up(rows["example"], entries.rows.select("example", "side"))
         by_text = _look_up(rows["text"], entries.rows.select("text", "side"))
         of_group = _look_up(rows["group"], entries.groups)
         clash = (by_id != by_text).fill_null(False)
-        side = by_id.zip_with(by_id.is_not_null(), by_text)
+        known = by_id.zip_with(by_id.is_not_null(), by_text)
+        elsewhere = (known != rows["meant"]).fill_null(False)
+        side = known.zip_with(known.is_not_null(), rows["meant"])
         self.frame = rows.with_columns(
             by_id.alias("by_id"),
             by_text.alias("by_text"),
@@ -153,28 +187,56 @@ class _Table:
             side.alias("side"),
             pl.when(clash)
             .then(pl.lit("text_across_splits", HOW))
-            .when(side.is_not_null())
+            .when(elsewhere)
+            .then(pl.lit("source_for_other_split", HOW))
+            .when(known.is_not_null())
             .then(pl.lit("recorded", HOW))
+            .when(side.is_not_null())
+            .then(pl.lit("meant", HOW))
             .alias("how"),
             pl.lit(None, pl.UInt32).alias("part"),
-        ).with_columns(pl.when(clash).then(_bit(pl.col("by_id")) | _bit(pl.col("by_text"))).alias("sides"))
+            (pl.lit(None, pl.UInt8) if periods is None else periods.side(pl.col("time"))).alias("period"),
+        ).with_columns(
+            pl.when(clash)
+            .then(_bit(pl.col("by_id")) | _bit(pl.col("by_text")))
+            .when(elsewhere)
+            .then(_bit(pl.col("side")) | _bit(pl.col("meant")))
+            .alias("sides")
+        )
         self._clusters = int(rows["cluster"].max() or 0) + 1  # type: ignore[arg-type]
 
+    def keep_locked(self) -> None:
+        """Rows of a source for test are refused, since the test set is locked and they are not in it."""
+        self._refuse(
+            (pl.col("how") == "meant") & (pl.col("side") == TEST), "test_is_locked", _bit(pl.lit(TEST))
+        )
+
+    def refuse_untimely(self) -> None:
+        """New rows are refused that have a text of an earlier split, as new answers to its prompts do; and those
+        without a time, since nobody knows which period they are from."""
+        known_text = (pl.col("how") == "recorded") & pl.col("by_id").is_null()
+        late = known_text & (pl.col("period") < pl.col("side"))
+        self._refuse(late, "newer_than_its_split", _bit(pl.col("period")))
+        timeless = pl.col("how").is_null() & pl.col("period").is_null()
+        self._refuse(timeless, "without_time", pl.lit(0, pl.UInt8))
+
     def settle_groups(self) -> None:
-        """The side of each group: as recorded, else that of its recorded rows, test before all others. Recorded rows
-        on another side are quarantined."""
-        recorded = pl.col("how") == "recorded"
+        """The side of each group: as recorded, else that of its rows that have one, test before all others; where rows
+        of it are of sources that are for a split, that one, if it comes before. Rows on another side are quarantined.
+        """
+        placed = pl.col("how").is_in(PLACED).fill_null(False)
+        counts = placed & (pl.col("of_group").is_null() | pl.col("meant").is_not_null())
         seen = (
             self.frame.lazy()
-            .filter(recorded & pl.col("of_group").is_null() & pl.col("group").is_not_null())
+            .filter(counts & pl.col("group").is_not_null())
             .group_by("group")
             .agg(pl.col("side").min())
             .collect()
         )
         if seen.height:
-            of_rows = _look_up(self.frame["group"], seen)
-            self.frame = self.frame.with_columns(pl.coalesce("of_group", of_rows).alias("of_group"))
-        astray = (recorded & (pl.col("side") != pl.col("of_group"))).fill_null(False)
+            of_rows = _look_up(self.frame["group"], seen).alias("of_rows")
+            self.frame = self.frame.with_columns(pl.min_horizontal("of_group", of_rows).alias("of_group"))
+        astray = (placed & (pl.col("side") != pl.col("of_group"))).fill_null(False)
         self.frame = self.frame.with_columns(
             pl.when(astray).then(pl.lit("group_across_splits", HOW)).otherwise("how").alias("how"),
             pl.when(astray)
@@ -183,12 +245,18 @@ class _Table:
             .alias("sides"),
         )
 
-    def contested(self) -> npt.NDArray[np.integer]:
-        """Places of the rows of clusters that are on several sides, without those quarantined already."""
+    def contested(self, closed: Set[int]) -> npt.NDArray[np.integer]:
+        """Places of the rows of clusters that are on several sides, or on one that new rows of them cannot join: it is
+        closed, or they are from the time of a later one. Without those quarantined already."""
         low, high = self._cluster_sides()
-        several = low < high
-        usable = self._is_new() | (self.frame["how"] == "recorded").fill_null(False)
-        return np.flatnonzero(several[self.frame["cluster"].to_numpy()] & usable.to_numpy())
+        cluster = self.frame["cluster"].to_numpy()
+        is_contested = low < high
+        period = self.frame["period"].fill_null(TRAIN).to_numpy()
+        barred = np.isin(low, list(closed))[cluster] | (period < low[cluster])
+        barred &= (low <= high)[cluster] & self._is_new().to_numpy()
+        is_contested[cluster[barred]] = True
+        usable = self._is_new() | self._is_placed()
+        return np.flatnonzero(is_contested[cluster] & usable.to_numpy())
 
     def update(self, places: npt.NDArray[np.integer], values: pl.DataFrame) -> None:
         """Set side, how, sides and part of some rows."""
@@ -207,6 +275,22 @@ class _Table:
             pl.when(joins).then(pl.lit("joined", HOW)).otherwise("how").alias("how"),
         )
 
+    def deal(self, *, new_in_test: bool) -> None:
+        """Clusters with nothing recorded, and parts that others have left over, go where their newest row does."""
+        new = pl.col("how").is_null()
+        newest = pl.when(new).then("period").min().over("whole")
+        self.frame = (
+            self.frame.with_columns(pl.Series("whole", self._whole()))
+            .with_columns(
+                pl.when(new).then(newest).otherwise("side").alias("side"),
+                pl.when(new).then(pl.lit("by_time", HOW)).otherwise("how").alias("how"),
+            )
+            .drop("whole")
+        )
+        if not new_in_test:
+            at_test = (pl.col("how") == "by_time") & (pl.col("side") == TEST)
+            self._refuse(at_test, "test_is_locked", _bit(pl.col("side")))
+
     def draw(self, shares: Sequence[float], salt: str) -> None:
         """Clusters with nothing recorded, and parts that others have left over, are dealt out."""
         places = self._is_new().arg_true()
@@ -218,7 +302,8 @@ class _Table:
         places, texts = places.gather(order), texts.gather(order)
         codes, firsts = _numbered(self._whole()[places.to_numpy()])
         stratum = self.frame["stratum"].to_numpy()
-        kept = self.frame["how"].is_not_null() & ~self._is_refused()
+        # The shares are of the rows that are drawn: not of those whose split is told.
+        kept = self.frame["how"].is_not_null() & ~self._is_refused() & self.frame["meant"].is_null()
         strata = int(stratum.max()) + 1
         cells = self.frame["side"].filter(kept).cast(pl.Int64).to_numpy() * strata + stratum[kept.to_numpy()]
         tally = np.bincount(cells, minlength=len(SIDES) * strata).reshape(len(SIDES), strata)
@@ -235,6 +320,18 @@ class _Table:
     def _is_new(self) -> pl.Series:
         return self.frame["how"].is_null()
 
+    def _is_placed(self) -> pl.Series:
+        return self.frame["how"].is_in(PLACED).fill_null(False)
+
+    def _refuse(self, which: pl.Expr, rule: str, sides: pl.Expr) -> None:
+        """Quarantine rows that are in no split; the reason names these splits."""
+        which = which.fill_null(False)
+        self.frame = self.frame.with_columns(
+            pl.when(which).then(None).otherwise("side").alias("side"),
+            pl.when(which).then(pl.lit(rule, HOW)).otherwise("how").alias("how"),
+            pl.when(which).then(sides).otherwise("sides").alias("sides"),
+        )
+
     def _is_refused(self) -> pl.Series:
         return self.frame["how"].is_in(list(REASONS)).fill_null(False)
 
@@ -250,7 +347,7 @@ class _Table:
         """The first and the last side of each cluster, by what is kept of it and by its groups; the last is before the
         first where it has none."""
         known = self.frame["side"].zip_with(
-            (self.frame["how"] == "recorded").fill_null(False),
+            self._is_placed(),
             self.frame["of_group"].zip_with(self._is_new(), pl.Series([None], dtype=pl.UInt8)),
         )
         there = known.is_not_null()
@@ -293,14 +390,17 @@ class _Table:
             frame.lazy()
             .filter(kept & pl.col("group").is_not_null() & pl.col("group_entry").is_null())
             .group_by("group")
-            .agg(pl.col("side").first(), (pl.col("how") == "stratified").all().alias("is_new"))
+            .agg(pl.col("side").first(), pl.col("how").first(), pl.col("how").n_unique().alias("ways"))
             .sort("group")
             .select(
                 pl.lit("group").alias("kind"),
                 pl.col("group").alias("key"),
                 pl.lit(None, ROW).alias("example"),
                 "side",
-                pl.when("is_new").then(pl.lit("stratified")).otherwise(pl.lit("joined")).alias("rule"),
+                pl.when((pl.col("ways") == 1) & (pl.col("how") != "recorded"))
+                .then(pl.col("how").cast(pl.String))
+                .otherwise(pl.lit("joined"))
+                .alias("rule"),
                 pl.lit(None, TEXT).alias("cluster"),
             )
             .collect()
@@ -342,7 +442,8 @@ def ranks(texts: pl.Series, salt: str) -> npt.NDArray[np.uint64]:
 
 
 class _Contest:
-    """The clusters that are on several sides: few rows, looked at one by one with all that links them.
+    """The clusters that are on several sides, or on one that not all can join: few rows, looked at one by one with all
+    that links them.
 
     Rows with one text go together; texts are linked by the groups of their rows, and as near duplicates. Plain numbers
     stand for the texts (`text`), for the rows (`row`) and for the groups.
@@ -351,12 +452,16 @@ class _Contest:
         table: all rows.
         places: of those rows.
         pairs: of near duplicates among them.
+        closed: sides that new rows cannot join.
     """
 
-    def __init__(self, table: _Table, places: npt.NDArray[np.integer], pairs: pl.DataFrame) -> None:
+    def __init__(
+        self, table: _Table, places: npt.NDArray[np.integer], pairs: pl.DataFrame, closed: Set[int]
+    ) -> None:
         rows = table.frame[places]
         self._table = table
         self._places = places
+        self._closed = closed
         self._side: list[int | None] = rows["side"].to_list()
         self._how: list[str | None] = rows["how"].to_list()
         self._sides: list[int | None] = rows["sides"].to_list()
@@ -366,8 +471,12 @@ class _Contest:
         number = {key: text for text, key in enumerate(rows["text"].unique().sort())}
         self._text = [number[key] for key in rows["text"]]
         self._rows: list[list[int]] = [[] for _ in number]
-        for row, text in enumerate(self._text):
+        self._period = [TRAIN] * len(number)
+        """That of each text, by the newest of its new rows."""
+        for row, (text, period) in enumerate(zip(self._text, rows["period"].fill_null(TRAIN), strict=True)):
             self._rows[text].append(row)
+            if self._how[row] is None:
+                self._period[text] = min(self._period[text], period)
         self._groups: list[set[int]] = [set() for _ in number]
         self._group_side: dict[int, int] = {}
         for text, group, side in zip(self._text, rows["group"], rows["of_group"], strict=True):
@@ -387,6 +496,7 @@ class _Contest:
     def settle(self) -> None:
         """Decide on each of these rows, and see which parts their clusters fall into."""
         self._part_recorded()
+        self._join_texts()
         self._spread()
         self._table.update(
             self._places,
@@ -413,11 +523,23 @@ class _Contest:
             for text in [text for text, side in self._at.items() if side > keeps]:
                 if keeps in {self._at.get(near) for near in self._near[text]}:
                     side = self._at.pop(text)
-                    self._refuse(self._kept(text), "near_duplicate_across_splits", {side, keeps})
+                    kept = self._kept(text)
+                    self._refuse(self._new(kept), "bridges_splits", {side, keeps})
+                    placed = [row for row in kept if self._side[row] is not None]
+                    self._refuse(placed, "near_duplicate_across_splits", {side, keeps})
+
+    def _join_texts(self) -> None:
+        """New rows go where their text is, which a source that is for one split has too."""
+        for text, side in self._at.items():
+            if (fresh := self._new(self._rows[text])) and self._send(
+                fresh, text, {side} | self._touched(text)
+            ):
+                for group in self._groups[text]:
+                    self._group_side.setdefault(group, side)
 
     def _spread(self) -> None:
-        """New texts go to the side of what they are linked to, test first, and on from there; those that are linked to
-        several sides are quarantined, and lead no further."""
+        """New texts go to the side of what they are linked to, test first, and on from there; those that cannot are
+        quarantined, and lead no further."""
         new = {text for text, rows in enumerate(self._rows) if all(self._how[row] is None for row in rows)}
         members: dict[int, set[int]] = {}
         for text in new:
@@ -425,8 +547,8 @@ class _Contest:
                 members.setdefault(group, set()).add(text)
         touched = {text: self._touched(text) for text in new}
         while True:
-            for text in [text for text in new if len(touched[text]) > 1]:
-                self._refuse(self._rows[text], "bridges_splits", touched[text])
+            for text in [text for text in new if self._barred(text, touched[text])]:
+                self._send(self._rows[text], text, touched[text])
                 new.discard(text)
             ready = {text: min(touched[text]) for text in new if touched[text]}
             if not ready:
@@ -436,13 +558,33 @@ class _Contest:
             for text in [text for text, found in ready.items() if found == side]:
                 new.discard(text)
                 self._at[text] = side
-                for row in self._rows[text]:
-                    self._side[row], self._how[row] = side, "joined"
+                self._send(self._rows[text], text, {side})
                 reached |= self._near[text]
                 for group in self._groups[text]:
                     if self._group_side.setdefault(group, side) == side:
                         reached |= members[group]
             touched |= {text: self._touched(text) for text in reached & new}
+
+    def _send(self, rows: Sequence[int], text: int, touched: Set[int]) -> bool:
+        """Whether new rows of a text go to the side of what it is linked to; else they are quarantined."""
+        if refusal := self._barred(text, touched):
+            self._refuse(rows, *refusal)
+            return False
+        for row in rows:
+            self._side[row], self._how[row] = min(touched), "joined"
+        return True
+
+    def _barred(self, text: int, touched: Set[int]) -> tuple[str, Set[int]] | None:
+        """Why a new text cannot go to the side of what it is linked to, with the splits that the reason names."""
+        if not touched:
+            return None
+        if closed := touched & self._closed:
+            return "split_is_closed", closed
+        if len(touched) > 1:
+            return "bridges_splits", touched
+        if self._period[text] < min(touched):
+            return "newer_than_its_split", {self._period[text]}
+        return None
 
     def _touched(self, text: int) -> set[int]:
         """The sides of what a new text is linked to."""
@@ -470,9 +612,12 @@ class _Contest:
             parts[row] = numbers.setdefault(int(component[self._text[row]]), len(numbers))
         return parts
 
+    def _new(self, rows: Sequence[int]) -> list[int]:
+        return [row for row in rows if self._how[row] is None]
+
     def _kept(self, text: int) -> list[int]:
         return [row for row in self._rows[text] if self._how[row] not in REASONS]
 
-    def _refuse(self, rows: Sequence[int], rule: str, sides: set[int]) -> None:
+    def _refuse(self, rows: Sequence[int], rule: str, sides: Set[int]) -> None:
         for row in rows:
             self._how[row], self._sides[row] = rule, sum(1 << side for side in sides)

@@ -21,6 +21,8 @@ class Row:
     text: int
     group: int | None = None
     label: int = 0
+    time: int | None = None
+    meant: str | None = None
 
 
 def components(rows: Sequence[Row], pairs: Iterable[tuple[int, int]] = ()) -> dict[int, int]:
@@ -50,6 +52,8 @@ def frame(rows: Sequence[Row], pairs: Iterable[tuple[int, int]] = ()) -> pl.Data
         "group": [row.group for row in rows],
         "cluster": [numbers[cluster[row.example]] for row in rows],
         "stratum": [row.label for row in rows],
+        "time": [row.time for row in rows],
+        "meant": [None if row.meant is None else SIDES.index(row.meant) for row in rows],
     }
     return pl.DataFrame(columns, schema=ROWS)
 

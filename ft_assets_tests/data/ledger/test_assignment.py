@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ft_assets.data.ledger.assignment import REASONS, Assignment, imported
 from ft_assets.data.ledger.entries import SIDES, Entries
+from ft_assets.data.ledger.periods import Boundaries
 from ft_assets_tests.data.ledger.helpers import (
     Row,
     assigned,
@@ -32,11 +33,26 @@ TEST, VALIDATION, TRAIN = SIDES
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[list[list[Row]], list[tuple[int, int]]]:
-    """Batches of rows as they arrive, and which of them are near duplicates."""
+def histories(
+    draw: st.DrawFn, *, timed: bool = False, told: bool = False
+) -> tuple[list[list[Row]], list[tuple[int, int]]]:
+    """Batches of rows as they arrive, and which of them are near duplicates.
+
+    Args:
+        draw: hypothesis's.
+        timed: whether rows have times, from the three periods.
+        told: whether some are of sources that are for one split.
+    """
     number = draw(st.integers(1, 24))
     rows = [
-        Row(example, draw(st.integers(0, 30)), draw(st.none() | st.integers(0, 5)), draw(st.integers(0, 2)))
+        Row(
+            example,
+            draw(st.integers(0, 30)),
+            draw(st.none() | st.integers(0, 5)),
+            draw(st.integers(0, 2)),
+            draw(st.integers(0, 299)) if timed else None,
+            draw(st.none() | st.sampled_from(SIDES)) if told else None,
+        )
         for example in range(number)
     ]
     texts = st.sampled_from(sorted({row.text for row in rows}))
@@ -62,7 +78,7 @@ class Arrival(NamedTuple):
     made: Assignment
 
 
-def arrivals(history) -> Iterator[Arrival]:
+def arrivals(history, **settings: object) -> Iterator[Arrival]:
     """Batch after batch, each assigned by what the ones before have recorded."""
     batches, pairs = history
     rows: list[Row] = []
@@ -70,7 +86,7 @@ def arrivals(history) -> Iterator[Arrival]:
     for batch in batches:
         rows = rows + batch
         near = among(rows, pairs)
-        made = assigned(rows, known, near)
+        made = assigned(rows, known, near, **settings)
         yield Arrival(rows, near, known, made)
         known = recorded(known, made)
 
@@ -297,6 +313,169 @@ def test_the_cluster_that_a_row_was_recorded_with_is_its_smallest_text() -> None
 def test_no_rows_are_no_error() -> None:
     made = assigned([])
     assert made.rows.height == made.entries.height == 0
+
+
+# --- by time -----------------------------------------------------------------------------------------------------
+
+PERIODS = Boundaries(validation_from=100, test_from=200)
+
+
+def dealt(rows: list[Row], *more: object, **settings: object) -> dict[int, str]:
+    return placed(rows, *more, periods=PERIODS, **settings)
+
+
+def test_new_rows_go_to_the_split_of_their_time() -> None:
+    rows = [Row(n, n, time=time) for n, time in enumerate([0, 99, 100, 199, 200, 1_000])]
+    assert list(dealt(rows).values()) == [TRAIN, TRAIN, VALIDATION, VALIDATION, TEST, TEST]
+
+
+def test_a_cluster_goes_where_its_newest_row_does() -> None:
+    rows = [
+        Row(1, 10, group=7, time=0),
+        Row(2, 20, group=7, time=200),
+        Row(3, 30, time=0),
+        Row(4, 40, time=100),
+    ]
+    assert dealt(rows, None, [(3, 4)]) == {1: TEST, 2: TEST, 3: VALIDATION, 4: VALIDATION}
+
+
+def test_what_is_recorded_stays_whatever_its_time() -> None:
+    known = entries({(1, 10): TRAIN, (2, 20): TEST})
+    assert dealt([Row(1, 10, time=500), Row(2, 20, time=0)], known) == {1: TRAIN, 2: TEST}
+
+
+def test_an_old_row_may_join_test_and_a_new_one_may_not_join_train() -> None:
+    known = entries({(1, 10): TRAIN, (2, 20): TEST})
+    rows = [Row(1, 10), Row(2, 20), Row(3, 30, time=0), Row(4, 40, time=200), Row(5, 50, time=99)]
+    made = assigned(rows, known, [(2, 3), (1, 4), (1, 5)], periods=PERIODS)
+    assert places(rows, made) == {1: TRAIN, 2: TEST, 3: TEST, 4: "newer_than_its_split", 5: TRAIN}
+    assert made.rows["sides"].to_list()[3] == 0b001  # from the time of test
+    assert made.entries.select("example", "rule").rows() == [(3, "joined"), (5, "joined")]
+
+
+def test_a_new_row_that_is_kept_from_train_takes_no_other_one_with_it() -> None:
+    """What only it connects to train is a cluster of its own, and goes by its time."""
+    rows = [Row(1, 10), Row(2, 20, time=300), Row(3, 30, time=300)]
+    found = dealt(rows, entries({(1, 10): TRAIN}), [(1, 2), (2, 3)])
+    assert found == {1: TRAIN, 2: "newer_than_its_split", 3: TEST}
+
+
+def test_a_new_row_without_a_time_is_quarantined_and_a_recorded_one_stays() -> None:
+    rows = [Row(1, 10), Row(2, 20), Row(3, 30, time=0)]
+    found = dealt(rows, entries({(1, 10): VALIDATION}))
+    assert found == {1: VALIDATION, 2: "without_time", 3: TRAIN}
+
+
+def test_rows_of_the_time_of_a_locked_test_set_are_quarantined_until_it_is_released() -> None:
+    rows = [Row(1, 10, time=250), Row(2, 20, time=300), Row(3, 30, time=0)]
+    known = entries({(1, 10): TEST})
+    made = assigned(rows, known, periods=PERIODS, new_in_test=False)
+    assert places(rows, made) == {1: TEST, 2: "test_is_locked", 3: TRAIN}
+    assert dealt(rows, recorded(known, made)) == {1: TEST, 2: TEST, 3: TRAIN}
+
+
+@given(histories(timed=True))
+def test_in_whatever_batches_rows_arrive_nothing_of_a_later_time_is_learnt(history) -> None:
+    before: dict[int, str] = {}
+    for rows, _, _, made in arrivals(history, periods=PERIODS):
+        now = places(rows, made)
+        time = {row.example: row.time for row in rows}
+        assert all(time[example] < 100 for example, split in now.items() if split == TRAIN)
+        assert all(time[example] < 200 for example, split in now.items() if split == VALIDATION)
+        assert {example: now[example] for example in before} == before
+        before = {example: split for example, split in now.items() if split in SIDES}
+
+
+# --- sources that are for one split --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", SIDES)
+def test_rows_of_a_source_for_a_split_go_there_and_others_join_them(split: str) -> None:
+    rows = [*(Row(n, n, meant=split) for n in range(20)), Row(50, 50)]
+    made = assigned(rows, None, [(1, 50)])
+    assert set(places(rows, made).values()) == {split}
+    assert made.entries["rule"].to_list() == ["meant"] * 20 + ["joined"]
+
+
+def test_the_shares_are_of_the_rows_that_are_drawn() -> None:
+    told = [Row(n, n, meant=TRAIN) for n in range(1_000)]
+    drawn = [Row(n, n) for n in range(1_000, 2_000)]
+    splits = [placed([*told, *drawn])[row.example] for row in drawn]
+    assert [splits.count(side) for side in SIDES] == [150, 150, 700]
+
+
+@pytest.mark.parametrize(("link", "rule"), [
+    ("text", "text_across_splits"),
+    ("group", "group_across_splits"),
+    ("near duplicate", "near_duplicate_across_splits"),
+])  # fmt: skip
+def test_what_sources_for_two_splits_share_stays_in_test(link: str, rule: str) -> None:
+    held = {"text": 10, "group": 20, "near duplicate": 20}[link]
+    group = 7 if link == "group" else None
+    rows = [Row(1, 10, group, meant=TEST), Row(2, held, group, meant=TRAIN), Row(3, 30, meant=TRAIN)]
+    found = placed(rows, None, [(1, 2)] if link == "near duplicate" else [])
+    assert found == {1: TEST, 2: rule, 3: TRAIN}
+
+
+@pytest.mark.parametrize("link", ["group", "near duplicate"])
+def test_recorded_rows_of_train_that_belong_to_a_new_source_for_test_leave_training(link: str) -> None:
+    group = 7 if link == "group" else None
+    known = entries({(1, 10): TRAIN}, {7: TRAIN} if group else {})
+    pairs = [(1, 2)] if group is None else []
+    found = placed([Row(1, 10, group), Row(2, 20, group, meant=TEST)], known, pairs)
+    assert found.pop(2) == TEST
+    assert found[1] in REASONS
+
+
+def test_a_row_whose_source_is_for_another_split_than_is_recorded_is_quarantined() -> None:
+    """By its id, or by its text: a model may have learnt it."""
+    known = entries({(1, 10): TRAIN})
+    made = assigned([Row(1, 10, meant=TEST), Row(2, 10, meant=TEST)], known)
+    assert places([Row(1, 10), Row(2, 10)], made) == dict.fromkeys([1, 2], "source_for_other_split")
+    assert made.rows["side"].to_list() == [SIDES.index(TRAIN)] * 2
+
+
+def test_a_split_of_share_0_has_the_rows_of_its_sources_alone() -> None:
+    rows = [
+        Row(1, 10, 7, meant=TEST),
+        Row(2, 20),
+        Row(3, 30),
+        Row(4, 40, 7),
+        *(Row(n, n) for n in range(50, 90)),
+    ]
+    for known in (None, recorded(Entries.none(), assigned(rows[:1]))):
+        found = placed(rows, known, [(1, 2), (2, 3)], shares=(0, 0.25, 0.75))
+        assert [example for example, split in found.items() if split == TEST] == [1]
+        assert found[2] == found[4] == "split_is_closed"
+        assert found[3] in (VALIDATION, TRAIN)  # no near duplicate of a test row itself
+
+
+def test_an_answer_to_a_prompt_of_a_source_for_test_joins_it_unless_its_group_is_elsewhere() -> None:
+    rows = [Row(1, 10, meant=TEST), Row(2, 10), Row(3, 10, group=7)]
+    assert placed(rows[:2]) == {1: TEST, 2: TEST}
+    assert placed(rows, entries({}, {7: TRAIN}))[3] == "bridges_splits"
+
+
+def test_a_locked_test_set_takes_no_new_row_of_its_source() -> None:
+    rows = [Row(1, 10, meant=TEST), Row(2, 20, meant=TEST), Row(3, 30, meant=TRAIN)]
+    found = placed(rows, entries({(1, 10): TEST}), new_in_test=False)
+    assert found == {1: TEST, 2: "test_is_locked", 3: TRAIN}
+
+
+@given(histories(told=True))
+def test_nothing_that_belongs_together_is_in_two_splits_whatever_sources_are_for(history) -> None:
+    before: dict[int, str] = {}
+    for rows, near, _, made in arrivals(history):
+        now = {example: split for example, split in places(rows, made).items() if split in SIDES}
+        kept = [row for row in rows if row.example in now]
+        cluster = components(kept, among(kept, near))
+        splits: dict[int, set[str]] = {}
+        for example, split in now.items():
+            splits.setdefault(cluster[example], set()).add(split)
+        assert all(len(found) == 1 for found in splits.values())
+        assert {example: split for example, split in now.items() if before.get(example, split) != split} == {}
+        assert all(row.meant in (None, now[row.example]) for row in kept)
+        before |= now
 
 
 # --- splits that were made before ---------------------------------------------------------------------------------
