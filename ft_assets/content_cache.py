@@ -1,4 +1,6 @@
-"""What was made once of the same content is kept on the disk. Whatever is there may be deleted at any time."""
+"""What was made once of the same content is kept on the disk. Whatever is there may be deleted at any time, and what
+has changed there is not used: each entry holds the hashes of its files.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from ft_assets.disk import folders, is_out_of_room
+from ft_assets.versions import file_sha256
 
 __all__ = ["ContentCache"]
 
 Made = TypeVar("Made")
 
 _LONGEST_WRITE_SECONDS = 3_600
+_HASHES = "sha256"
 
 
 class ContentCache:
@@ -38,8 +42,10 @@ class ContentCache:
             unreadable: what `read` raises of an entry that is not whole, beside `OSError`.
         """
         entry = self._folder / key
-        not_whole: tuple[type[Exception], ...] = (OSError, *unreadable)
+        not_whole: tuple[type[Exception], ...] = (OSError, UnicodeDecodeError, *unreadable)
         try:
+            if (entry / _HASHES).read_text() != _hashes(entry):
+                return None
             found = read(entry)
             os.utime(entry)
             return found
@@ -57,6 +63,7 @@ class ContentCache:
         try:
             draft.mkdir(parents=True)
             write(draft)
+            (draft / _HASHES).write_text(_hashes(draft))
             shutil.rmtree(entry, ignore_errors=True)  # one that could not be read
             draft.rename(entry)
         except Exception as error:  # safetensors has its own kind of error for a full disk
@@ -80,6 +87,12 @@ class ContentCache:
         gone += [] if only is None else [entry for entry in entries if entry.name not in only]
         for entry in gone:
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def _hashes(entry: Path) -> str:
+    """Name and hash of each file of an entry, as one text."""
+    files = sorted(path for path in entry.rglob("*") if path.is_file() and path.name != _HASHES)
+    return "".join(f"{file_sha256(path)}  {path.relative_to(entry).as_posix()}\n" for path in files)
 
 
 def _used(entry: Path) -> float:

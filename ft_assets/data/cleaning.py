@@ -55,9 +55,13 @@ __all__ = ["clean"]
 
 STAGE = "cleaned_examples"
 
-# C0 and C1 controls but those that are white space (tab, line ends, VT, FF, NEL); zero-width space, word
-# joiner, byte order mark, soft hyphen. Zero-width joiners stay: emoji, Indic and Persian script need them.
-_CONTROLS = r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u{ad}\u{200b}\u{2060}\u{feff}]"
+# C0 and C1 controls but those that are white space (tab, line ends, VT, FF, NEL); zero-width space, word joiner, byte
+# order mark, soft hyphen, grapheme joiner; marks of the direction of writing, which are for a screen. All of them can
+# stand unseen in a number. Zero-width joiners stay: emoji, Indic and Persian script need them.
+_CONTROLS = (
+    r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u{ad}\u{34f}\u{200b}\u{200e}\u{200f}\u{202a}-\u{202e}"
+    r"\u{2060}-\u{2064}\u{2066}-\u{206f}\u{feff}]"
+)
 
 
 # Where a row stood does not change what becomes of it.

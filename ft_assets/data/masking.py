@@ -19,18 +19,36 @@ _PATTERNS = [
     (
         "<KEY>",
         re.compile(
-            r"\b(?:sk|pk|rk|ghp|gho|ghs|github_pat|glpat|hf|xox[abprs]|npm|pypi)[-_][\w-]{8,}"
-            r"|\b(?:AKIA|ASIA)[0-9A-Z]{12,}|\bAIza[\w-]{20,}|\beyJ[\w-]{8,}(?:\.[\w-]+){0,2}"
+            r"\b(?:[spr]k|gh[pousr]|github_pat|glpat|hf|xox[abeoprs]|xapp|npm|pypi|whsec|shp(?:at|ca|pa|ss)|dckr_pat|"
+            r"dop_v1|GOCSPX)[-_][\w-]{8,}|\b(?:SG|ya29)\.[\w-]{8,}(?:\.[\w-]+)?"
+            r"|\b(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{12,}|\bAIza[\w-]{20,}|\beyJ[\w-]{8,}(?:\.[\w-]+){0,2}"
         ),
     ),
     (
         "<SECRET>",
         re.compile(
-            r"\b(?:password|passwd|pwd|secret|token|api[_ -]?key)\s{0,3}[:=]\s{0,3}\S+", re.IGNORECASE
+            r"\b(?:password|passwd|passwort|pwd|secret|token|api[_ -]?key)\s{0,3}(?:[:=]|\bis\b)\s{0,3}\S+"
+            r"|\bbearer\s{1,3}[\w~+/.=-]{8,}",
+            re.IGNORECASE,
         ),
     ),
     ("<IBAN>", re.compile(r"\b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,4})?\b")),
-    ("<IP>", re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\b(?:[0-9a-fA-F]{1,4}:){4,7}[0-9a-fA-F]{0,4}\b")),
+    (
+        "<IP>",
+        re.compile(
+            r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\b(?:[0-9a-fA-F]{1,4}:){4,7}[0-9a-fA-F]{0,4}\b"
+            r"|\b(?:[0-9a-fA-F]{1,4}:){1,6}(?::[0-9a-fA-F]{1,4}){1,6}\b"
+        ),
+    ),
+    # National ids that hold letters: United Kingdom, Italy, Spain. Those of digits alone are numbers, below.
+    (
+        "<ID>",
+        re.compile(
+            r"\b(?:[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]|[A-Z]{6}[\dL-V]{2}[A-Z][\dL-V]{2}[A-Z][\dL-V]{3}[A-Z]"
+            r"|[XYZ][ -]?\d{7}[ -]?[A-Z])\b",
+            re.IGNORECASE,
+        ),
+    ),
     # Mixed letters and digits in one long word: keys, hashes, session ids.
     ("<KEY>", re.compile(r"\b(?=[A-Za-z_-]{0,64}\d)(?=[\d_-]{0,64}[A-Za-z])[\w-]{24,}")),
     # At least seven digits with the separators of phone, card and account numbers between them.
@@ -41,8 +59,8 @@ _PATTERNS = [
 def mask(text: str, limit: int = 80) -> str:
     """One line of the text, with typed placeholders for what looks private, cut to the limit.
 
-    E-mail addresses, URLs, IBANs, IP addresses, keys and tokens, passwords and digit runs of seven and more
-    (phone, card, account numbers) are masked; names and postal addresses are not. Control characters, line
+    E-mail addresses, URLs, IBANs, IP addresses, national ids, keys and tokens, passwords and digit runs of seven and
+    more (phone, card, account numbers) are masked; names and postal addresses are not. Control characters, line
     ends and the characters that reverse the direction of writing become spaces.
 
     Args:

@@ -379,7 +379,7 @@ class _Source:
         held = dict(zip(self._fields, values, strict=True)) if self.form else values
         raw = json.dumps(held, ensure_ascii=False).encode("utf-8", "replace")
         # What is kept is written in the source's encoding, as all that it holds.
-        raw = raw.decode().encode(self.source.encoding, "replace")
+        raw = raw.decode().encode(sniff.encoding_of_raw(self.source.encoding), "replace")
         return Refusal(row, rule, f"{self._where}, row {row}: {reason}", raw)
 
     def _examples(self, where: str, rows: Sequence[_Row]) -> pa.Table:
@@ -405,14 +405,14 @@ class _Source:
     def _refused(self, where: str, refusals: Sequence[Refusal], also: tuple[bytes, ...] = ()) -> pa.Table:
         # Two leading fields that no readable row has keep these ids apart from those of examples.
         raw = [(None, b"refused", refusal.raw, *also) for refusal in refusals]
-        count = len(refusals)
+        count, encoding = len(refusals), sniff.encoding_of_raw(self.source.encoding)
         return pa.table(
             {
                 "example_id": digests(self.source.name, raw),
                 "stage": [STAGE] * count,
                 "rule": [refusal.rule for refusal in refusals],
                 "reason": [refusal.reason for refusal in refusals],
-                "text": [refusal.raw.decode(self.source.encoding, "replace") for refusal in refusals],
+                "text": [_shown(refusal.raw, encoding) for refusal in refusals],
                 "file": [where] * count,
                 "row": [refusal.row for refusal in refusals],
             },
@@ -443,3 +443,8 @@ def _chunks(rows: Iterable[Record | Refusal]) -> Iterator[list[Record | Refusal]
     iterator = iter(rows)
     while chunk := list(islice(iterator, _CHUNK_ROWS)):
         yield chunk
+
+
+def _shown(raw: bytes, encoding: str) -> str:
+    """What stood there, as text; UTF-7 can spell half a character, which no table can hold."""
+    return raw.decode(encoding, "replace").encode("utf-8", "replace").decode()

@@ -15,7 +15,7 @@ from typing import Any
 
 from ft_assets.errors import UserError
 
-__all__ = ["load_function"]
+__all__ = ["load_function", "place_of"]
 
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _importing = threading.Lock()
@@ -75,7 +75,7 @@ def _import(module_name: str, ref: str, base: Path) -> ModuleType:
     except Exception as error:
         raise UserError(
             f"importing '{module_name}' for {ref} failed: {type(error).__name__}: {error}",
-            where=_place(error, base),
+            where=place_of(error, base),
             do="mend the module; it must import without its data at hand",
         ) from error
 
@@ -109,7 +109,7 @@ def _in_folder_names(name: str, base: Path) -> bool:
     return (base / f"{top}.py").is_file() or (base / top / "__init__.py").is_file()
 
 
-def _place(error: BaseException, base: Path) -> str:
+def place_of(error: BaseException, base: Path) -> str:
     """File and line of the innermost frame in the user's folder."""
     trace, place = error.__traceback__, str(base)
     while trace is not None:

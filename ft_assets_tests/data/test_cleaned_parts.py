@@ -107,3 +107,17 @@ def test_the_parts_of_a_table_are_its_rows_in_order(monkeypatch) -> None:
     assert pa.concat_tables(parts(table)).equals(table)
     assert len(list(parts(table))) > 5
     assert [part.num_rows for part in parts(table.slice(0, 0))] == [0]
+
+
+def test_a_part_that_has_changed_on_the_disk_is_cleaned_again(tmp_path: Path, monkeypatch) -> None:
+    sizes = counted(monkeypatch)
+    expected = told(clean(raw(TEXTS), CONFIG, kept=CleanedParts(tmp_path, "rules")))
+    for name in ("usable.arrow", "refused.arrow", "told.json", "sha256"):
+        (file,) = tmp_path.glob(f"*/{name}")
+        for place in range(0, file.stat().st_size, max(file.stat().st_size // 7, 1)):
+            data = bytearray(file.read_bytes())
+            data[place] ^= 0x84
+            file.write_bytes(data)
+            sizes.clear()
+            assert told(clean(raw(TEXTS), CONFIG, kept=CleanedParts(tmp_path, "rules"))) == expected
+            assert sum(sizes) == len(TEXTS), (name, place)

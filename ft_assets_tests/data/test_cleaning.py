@@ -447,3 +447,8 @@ def test_a_text_that_stands_several_times_is_as_old_as_the_first_of_them():
     raw = raw_table(("a", "x", None, "2026"), ("a", "x", None, "2024"), ("a", "x"), ("b", "x"))
     found = clean(raw, DEFAULT)
     assert [each and each.year for (each,) in rows(found, "time")] == [2024, None]
+
+
+def test_marks_that_nobody_sees_hide_no_personal_data():
+    made = cleaned("card 4111\u200e1111\u034f1111\u20661111\u2069 now")
+    assert rows(made, "text") == [("card <CARD> now",)]

@@ -146,3 +146,31 @@ def test_what_is_nested_is_no_text_and_costs_its_row(tmp_path, nested, kind):
 def test_json_inside_a_csv_field_is_a_text_like_any_other(tmp_path):
     tables = read(write(tmp_path, "a.csv", 'text,label\n"[""a"", {""b"": 1}]",x\n'), ColumnsConfig())
     assert rows(tables, "text") == [('["a", {"b": 1}]',)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "cp1252", "shift_jis"])
+def test_a_refused_row_is_kept_as_it_stood_whatever_the_encoding(tmp_path, encoding):
+    lines = ["text,label", "good one,pos", "zweite,neg", "wrong,number,of fields", "x,pos", "y,neg"]
+    file = tmp_path / "a.csv"
+    file.write_bytes("\n".join(lines).encode(encoding))
+    made = read(file, encoding=encoding)
+    assert [row["text"].strip() for row in made.quarantine.to_pylist()] == ["wrong,number,of fields"]
+
+
+def test_a_bad_byte_of_utf_7_refuses_its_row(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"text,label\nabc,pos\nab\xff,neg\nlast,neg\n")
+    made = read(file, encoding="utf-7")
+    assert [row["rule"] for row in made.quarantine.to_pylist()] == ["undecodable"]
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["AB123456C", "RSSMRA85T10A562S", "2001:db8:85a3::8a2e", "12345678Z", "whsec_abcdEFGH1234abcdEFGH"],
+)
+def test_the_first_row_of_a_file_without_a_header_is_in_no_message(tmp_path, secret):
+    file = tmp_path / "a.csv"
+    file.write_text(f"{secret},pos\nsecond,neg\n")
+    with pytest.raises(UserError, match="there is no column") as error:
+        read(file)
+    assert secret not in str(error.value) and "'pos'" in str(error.value)

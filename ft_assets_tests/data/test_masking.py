@@ -18,6 +18,15 @@ from ft_assets_tests.data.helpers import answers, planted_tickets
         ("key sk-test-0a1b2c3d4e5f ok", "key <KEY> ok"),
         ("hash 5f4dcc3b5aa765d61d8327deb882cf99", "hash <KEY>"),
         ("password: hunter2 works", "<SECRET> works"),
+        ("passwort: aB3dE5fG7", "<SECRET>"),
+        ("pwd is Tr0ub4dor&3x", "<SECRET>"),
+        ("Bearer abcDEF123456ghiJKL789 ok", "<SECRET> ok"),
+        ("SG.aaaabbbbccccdddd.ffffgggghhhhiiii", "<KEY>"),
+        ("whsec_abcdEFGHijklMNOPqrst GOCSPX-abcdefghijklmnop", "<KEY> <KEY>"),
+        ("AB123456C and ab 12 34 56 c", "<ID> and <ID>"),
+        ("RSSMRA85T10A562S", "<ID>"),
+        ("X1234567L", "<ID>"),
+        ("2001:db8:85a3::8a2e and fe80::1ff:fe23:4567:890a", "<IP> and <IP>"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- x", "<KEY> x"),
     ],
 )
@@ -26,7 +35,7 @@ def test_private_things_become_typed_placeholders(text, shown):
 
 
 @pytest.mark.parametrize(
-    "text", ["order 12345", "version 1.2.3", "it cost 1,299.00", "on 3 May 2021", "a 4-5 star"]
+    "text", ["order 12345", "version 1.2.3", "it cost 1,299.00", "on 3 May 2021", "a 4-5 star", "std::vector"]
 )
 def test_short_numbers_stay(text):
     assert mask(text) == text

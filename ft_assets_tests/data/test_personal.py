@@ -26,6 +26,7 @@ def replace_in(text: str, *settings: list[Any]) -> str:
 FOUND = [
     ("write to max.muster+x@mail.example.org.", "write to <EMAIL>."),
     ("'jane@münchen.example' <JANE@EXAMPLE.ORG>", "'<EMAIL>' <<EMAIL>>"),
+    ("anna\uff20example.com, anna\uff20example\uff0ecom", "<EMAIL>, <EMAIL>"),
     ("call +1 (202) 555-0143 after six", "call <PHONE> after six"),
     ("+49 (0)30 123-456 78 or 030/1234567", "<PHONE> or <PHONE>"),
     ("(202) 555-0143 and 202.555.0143", "<PHONE> and <PHONE>"),

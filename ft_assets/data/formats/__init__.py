@@ -17,7 +17,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any, NamedTuple
 
-from ft_assets.data.config import SourceConfig
+from ft_assets.data.config import CleaningConfig, SourceConfig
 from ft_assets.data.masking import mask
 from ft_assets.errors import UserError
 
@@ -133,8 +133,8 @@ class Record(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A row that could not be read. `raw` is what stood there; `reason` says what and where, without text.
-    A file that could not be read as a whole has no row."""
+    """A row that could not be read. `raw` is what stood there, in `encoding_of_raw`; `reason` says what and where,
+    without text. A file that could not be read as a whole has no row."""
 
     row: int | None
     rule: str
@@ -155,13 +155,20 @@ def nearest(name: str, known: Iterable[str], kind: str = "columns") -> str:
 def shown_names(names: Sequence[str]) -> str:
     """Names of columns as a message may show them. In a file without a header they are its first row, whose text and
     personal data belong in no message: what is no name is told by its length."""
+    import polars as pl  # forms are looked at when the code location loads
+
+    from ft_assets.data.personal import free_of
+
+    cleaning = CleaningConfig()
+    free = free_of(pl.Series(names[:_NAMES], dtype=pl.String), cleaning.personal_data, cleaning.phone_regions)
     shown = (
         f"'{name}'"
         if len(name) <= _NAME_CHARS
         and len(name.split()) <= _NAME_WORDS
         and mask(name) == " ".join(name.split())
+        and holds_nothing
         else f"(a text of {len(name)} characters)"
-        for name in names[:_NAMES]
+        for name, holds_nothing in zip(names, free, strict=False)
     )
     return ", ".join(shown) + (" …" if len(names) > _NAMES else "")
 

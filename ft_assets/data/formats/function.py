@@ -9,6 +9,7 @@ from typing import Any
 from ft_assets.data.formats import Record, Refusal, Wanted, from_mappings
 from ft_assets.errors import UserError
 from ft_assets.sources import load_function
+from ft_assets.sources.functions import place_of
 
 __all__ = ["read"]
 
@@ -20,11 +21,11 @@ def read(reference: str, base: Path, wanted: Wanted) -> Iterator[Record | Refusa
         UserError: There is no such function, or it fails, or yields something else than mappings, or no row
             has a wanted column.
     """
-    return from_mappings(_rows(load_function(reference, base), reference), wanted, reference)
+    return from_mappings(_rows(load_function(reference, base), reference, base), wanted, reference)
 
 
 def _rows(
-    function: Callable[[], Iterable[Mapping[str, Any]]], reference: str
+    function: Callable[[], Iterable[Mapping[str, Any]]], reference: str, base: Path
 ) -> Iterator[tuple[int, Mapping[str, Any], None]]:
     number = 0
     try:
@@ -32,16 +33,16 @@ def _rows(
             number += 1
             if not isinstance(row, Mapping):
                 break
-            yield number, row, None
+            yield number, dict(row), None  # a function may fill the same mapping again and again
         else:
             return
     except Exception as error:
-        # The message of a foreign exception may hold a row; the traceback goes to the log through the chain.
+        # The message of a foreign exception may hold a row: the chain ends here.
         raise UserError(
             f"the function raised {type(error).__name__} after {number} rows",
-            where=f"function '{reference}' in sources",
+            where=f"function '{reference}' in sources ({place_of(error, base)})",
             do="call it by itself to see why",
-        ) from error
+        ) from None
     raise UserError(
         f"the function yielded a {type(row).__name__}, expected a mapping such as a dict",
         where=f"function '{reference}' in sources, row {number}",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ft_assets.data.formats import MALFORMED, MAX_RECORD_CHARS, UNDECODABLE, Refusal
-from ft_assets.data.formats.sniff import is_wide
+from ft_assets.data.formats.sniff import encoding_of_raw, is_wide
 
 __all__ = ["Line", "fault", "iterate", "to_bytes"]
 
@@ -80,7 +80,7 @@ def _undecoded(text: str, encoding: str) -> int | None:
 
 
 def to_bytes(text: str, encoding: str) -> bytes:
-    """The bytes that the text was read from (of UTF-16 and UTF-32: of what could be decoded)."""
+    """The bytes that the text was read from; of UTF-16 and UTF-32 what could be decoded, in `encoding_of_raw`."""
     if is_wide(encoding):
-        return text.encode("utf-8", "replace")
+        return text.encode(encoding_of_raw(encoding), "replace")
     return text.encode(encoding, "surrogateescape")

@@ -16,7 +16,7 @@ from ft_assets.data.config import FileFormat, SourceConfig
 from ft_assets.data.formats.compression import without_ending
 from ft_assets.errors import UserError
 
-__all__ = ["check", "file_format", "is_wide"]
+__all__ = ["check", "encoding_of_raw", "file_format", "is_wide"]
 
 _ENDINGS: dict[str, FileFormat] = {
     ".csv": "csv",
@@ -78,6 +78,11 @@ def file_format(name: str, source: SourceConfig) -> FileFormat:
 def is_wide(encoding: str) -> bool:
     """Whether the encoding spends two or four bytes on an ASCII character."""
     return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+
+
+def encoding_of_raw(encoding: str) -> str:
+    """How a refused row of a file is kept (`Refusal.raw`): as it stood there; in UTF-8 where that would be wide."""
+    return "utf-8" if is_wide(encoding) else encoding
 
 
 def check(path: Path, name: str, expected: FileFormat, encoding: str) -> None:

@@ -34,13 +34,18 @@ _DETECTORS: Mapping[PersonalKind, Detector] = {
 }
 # More than what nests in real texts: with a placeholder at the border of each, two or three.
 _PASSES = 8
-# Digits of other scripts, and the spaces and hyphens that stand in numbers, one character for one.
-_NOT_PLAIN = r"[\p{Nd}--[0-9]]|[\x{a0}\x{2007}\x{2009}\x{202f}\x{2010}-\x{2015}\x{2212}\x{ff0b}]"
+# Digits of other scripts, and the spaces, hyphens and wide signs that stand in numbers and addresses, one character for
+# one.
+_NOT_PLAIN = (
+    r"[\p{Nd}--[0-9]]|[\x{a0}\x{2007}\x{2009}\x{202f}\x{2010}-\x{2015}\x{2212}\x{ff0b}\x{ff0e}\x{ff20}]"
+)
 
 _SIGNS = {
     **dict.fromkeys("\u00a0\u2007\u2009\u202f", " "),
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
     "\uff0b": "+",
+    "\uff0e": ".",
+    "\uff20": "@",
 }
 _NO_ASCII = re.compile(rf"[\d{''.join(_SIGNS)}](?<![0-9])")
 
