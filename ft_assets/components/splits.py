@@ -111,7 +111,7 @@ def _assigned(step: Step) -> "tuple[split_ledger.Known, Splits]":
             "`splits.salt` is another one than rows were drawn with before: it is for new clusters alone. To draw all "
             f"rows anew, run `python -m ft_assets ledger reset {step.stage.task.name}`"
         )
-    also = {"ledger": known.after(made.entries)}
+    also = {"ledger": {"id": known.ledger.id}}
     also |= {"boundaries": made.periods.as_dict()} if made.periods is not None else {}
     tables = {name: replace(each, summary=each.summary | also) for name, each in made.tables.items()}
     return known, replace(made, tables=tables)

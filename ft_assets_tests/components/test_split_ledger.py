@@ -302,6 +302,52 @@ def test_what_an_older_copy_lacks_is_taken_over_from_the_current_splits(
     assert {each: after[each] for each in before} == before
 
 
+def test_what_an_older_copy_lacks_of_one_split_is_taken_over(
+    instance: dg.DagsterInstance, made: Task, tmp_path: Path
+) -> None:
+    """Of three rows more none comes to test, which stays the one that the older ledger has made."""
+    export(ledger(), tmp_path / "ledger.tar")
+    first = current(instance)
+    write_tickets(alone(3, first=120), "more")
+    materialize(instance, made, *DATA)
+    before = rows_by_split(instance)
+    assert current(instance)["test_split"] == first["test_split"] and len(before) == 123
+    put_aside("tickets")
+    restore("tickets", tmp_path / "ledger.tar")
+    write_tickets(alone(60, first=200), "still more")
+    materialize(instance, made, *DATA)
+    after = rows_by_split(instance)
+    assert {each: after[each] for each in before} == before
+
+
+def test_what_an_older_copy_lacks_is_taken_over_though_it_was_written_to(
+    instance: dg.DagsterInstance, made: Task, tmp_path: Path
+) -> None:
+    export(ledger(), tmp_path / "ledger.tar")
+    write_tickets(alone(60, first=120), "more")
+    materialize(instance, made, *DATA)
+    before = rows_by_split(instance)
+    put_aside("tickets")
+    restore("tickets", tmp_path / "ledger.tar")
+    lock_test(instance, {"tickets": made}, "tickets")
+    lock_test(instance, {"tickets": made}, "tickets", release=True)
+    write_tickets(alone(60, first=200), "still more")
+    materialize(instance, made, *DATA)
+    after = rows_by_split(instance)
+    assert {each: after[each] for each in before} == before
+
+
+def test_after_a_reset_that_gives_the_same_draw_the_splits_are_those_of_the_new_ledger(
+    instance: dg.DagsterInstance, made: Task, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = current(instance)
+    reset("tickets")
+    materialize(instance, made, *SPLITS)
+    assert {split: current(instance)[split] for split in SPLITS} == {split: before[split] for split in SPLITS}
+    lock_test(instance, {"tickets": made}, "tickets")
+    assert "locked: 18 rows" in capsys.readouterr().out
+
+
 def test_a_reset_draws_all_anew_and_makes_the_splits_due(
     instance: dg.DagsterInstance, made: Task, tmp_path: Path
 ) -> None:

@@ -27,9 +27,10 @@ from ft_assets.paths import ledger_dir
 from ft_assets.spill import slices
 from ft_assets.versions import canonical_json
 
-__all__ = ["Tampered", "count_read", "lock", "reads", "release", "tampered"]
+__all__ = ["Tampered", "add_reads", "count_read", "lock", "reads", "release", "tampered"]
 
 _SCHEMA = pa.schema([("example_id", pa.string()), ("sha256", pa.binary(32))])
+_READ = ("evaluation", "test_split", "checkpoint", "at")
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,21 @@ def count_read(task: str, evaluation: str, *, test_split: str, checkpoint: str, 
             "at": at.astimezone(UTC).isoformat(timespec="seconds"),
         }
         before = path.read_bytes() if path.exists() else b""
-        draft = path.with_name(".reads.jsonl.new")
-        write_synced(draft, before + canonical_json(line) + b"\n")
-        draft.replace(path)
-        sync(path.parent)
+        _write(path, before + canonical_json(line) + b"\n")
+
+
+def add_reads(folder: Path, other: Path) -> None:
+    """Add to the evaluations counted in a ledger's folder those of another one; each counts from its first time.
+
+    Raises:
+        UserError: a count cannot be read.
+    """
+    ours, others = _lines(folder / "reads.jsonl"), _lines(other / "reads.jsonl")
+    first: dict[str, dict[str, str]] = {}
+    for line in sorted([*ours, *others], key=lambda each: each["at"]):
+        first.setdefault(line["evaluation"], line)
+    if (lines := list(first.values())) != ours:
+        _write(folder / "reads.jsonl", b"".join(canonical_json(line) + b"\n" for line in lines))
 
 
 def reads(task: str, since: str = "") -> int:
@@ -162,13 +174,20 @@ def _lines(path: Path) -> list[dict[str, str]]:
         return []
     try:
         found = [json.loads(line) for line in data.splitlines()]
-        return [{name: str(each[name]) for name in ("evaluation", "at")} for each in found]
+        return [{name: str(each[name]) for name in _READ} for each in found]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             "the count of evaluations cannot be read",
             where=str(path),
             do="restore it from a backup, or mend the line",
         ) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    draft = path.with_name(".reads.jsonl.new")
+    write_synced(draft, data)
+    draft.replace(path)
+    sync(path.parent)
 
 
 def _contents(rows: pa.Table) -> pa.Array:
