@@ -204,8 +204,8 @@ def lock_test(
             )
         golden.lock(ledger, test.table(), test.data_version, datetime.now(UTC))
     print(
-        f"locked: {test.summary['kept']:,} rows of {task}/test_split {test.data_version[:12]}. A run that would change, "
-        "lose or move one of them publishes nothing; new clusters go to train and validation alone"
+        f"locked: {test.summary['kept']:,} rows of {task}/test_split {test.data_version[:12]}. A run that would "
+        "change, lose or move one of them publishes nothing; new clusters go to train and validation alone"
     )
 
 
