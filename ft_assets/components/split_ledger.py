@@ -33,7 +33,7 @@ IDENTITY = "source:ledger"
 LOCK = "source:lock"
 LOCKED_ROWS = Rule(
     "locked_rows_intact",
-    "every row of a locked test set is in test, unchanged, and in no other split",
+    "every row of a locked test set, or its duplicate, is in test, unchanged, and in no other split",
     "critical",
 )
 SPLIT_ASSETS = {"test": "test_split", "validation": "validation_split", "train": "train_split"}

@@ -98,6 +98,7 @@ def _assigned(step: Step) -> "tuple[split_ledger.Known, Splits]":
         config.splits,
         entries=known.entries,
         ledger_id=known.ledger.id,
+        merged=labelled.table("merged"),
         periods=known.periods,
         near=config.cleaning.near_duplicates,
         classes=config.label_names is not None,

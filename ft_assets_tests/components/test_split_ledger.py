@@ -396,6 +396,34 @@ def test_a_locked_test_set_stays_as_it_is_when_rows_come_in(instance: dg.Dagster
     assert current(instance)["train_split"] != before["train_split"]
 
 
+def test_a_duplicate_that_is_kept_instead_of_a_locked_row_is_published(
+    instance: dg.DagsterInstance, made: Task
+) -> None:
+    before = rows_by_split(instance)
+    lock_rows(instance)
+    rows = [row for row in alone(120) if row["body"] in texts_in(instance, "test_split")]
+    # The smallest (group, id) is kept, so these come first.
+    write_tickets([row | {"body": row["body"].upper(), "customer": "a customer"} for row in rows[:1]], "more")
+    materialize(instance, made, *DATA)
+    after = rows_by_split(instance)
+    (gone,) = before.keys() - after.keys()
+    assert before[gone] == "test_split" and rows[0]["body"].upper() in texts_in(instance, "test_split")
+
+
+def test_a_near_duplicate_that_is_kept_instead_of_a_recorded_row_is_in_its_split(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    made = trains_nothing(tmp_path, cleaning={"near_duplicates": {"action": "merge"}})
+    materialize(instance, made, *DATA)
+    before = {split: len(texts_in(instance, split)) for split in SPLITS}
+    text = texts_in(instance, "test_split")[0]
+    (row,) = [each for each in alone(120) if each["body"] == text]
+    write_tickets([row | {"body": f"{text} ok", "customer": "a customer"}], "more")
+    materialize(instance, made, *DATA)
+    assert {split: len(texts_in(instance, split)) for split in SPLITS} == before
+    assert f"{text} ok" in texts_in(instance, "test_split")
+
+
 def test_a_locked_row_that_changes_or_goes_is_not_published(instance: dg.DagsterInstance, made: Task) -> None:
     lock_rows(instance)
     materialize(instance, made, *DATA)
