@@ -182,7 +182,7 @@ def lock_test(
         UserError: there is no such task, no test split or no ledger; it is locked, or free, already.
     """
     from ft_assets.artifacts import ArtifactStore
-    from ft_assets.components.recorded import current_versions
+    from ft_assets.components.recorded import current_artifact
     from ft_assets.data.ledger import golden
 
     only(tasks, task)
@@ -192,20 +192,20 @@ def lock_test(
             golden.release(ledger, datetime.now(UTC))
             print(f"released: rows of the test split of {task} may change, and new clusters are drawn for it")
             return
-        version = current_versions(instance, task, ["test_split"]).get("test_split")
-        if version is None:
+        store = ArtifactStore(store_root(), cache=cache_dir())
+        test = current_artifact(instance, store, task, "test_split")
+        if test is None:
             raise UserError(f"{task} has no test split yet", do=f"materialise {task}/test_split first")
-        test = ArtifactStore(store_root(), cache=cache_dir()).open(task, "test_split", version)
         if test.summary.get("ledger", {}).get("id") != ledger.id:
             raise UserError(
                 "the current test split was made by another ledger",
-                where=f"{task}/test_split {version}",
+                where=f"{task}/test_split {test.data_version}",
                 do=f"materialise {task}/test_split first",
             )
-        golden.lock(ledger, test.table(), version, datetime.now(UTC))
+        golden.lock(ledger, test.table(), test.data_version, datetime.now(UTC))
     print(
-        f"locked: {test.summary['kept']:,} rows of {task}/test_split {version[:12]}. A run that would change, lose or "
-        "move one of them publishes nothing; new clusters go to train and validation alone"
+        f"locked: {test.summary['kept']:,} rows of {task}/test_split {test.data_version[:12]}. A run that would "
+        "change, lose or move one of them publishes nothing; new clusters go to train and validation alone"
     )
 
 

@@ -24,6 +24,7 @@ RECORDED = {
     "meant": "its source is for this split",
     "joined": "it belongs together with rows that were there",
     "same_text": "its text was there before",
+    "merged": "as the row that it was merged into",
     "same_row": "the row was there before, with another text",
     "imported": "taken over from earlier splits",
 }

@@ -111,9 +111,8 @@ def withdraw_file(
     if dry_run:
         print("dry run: nothing was changed")
         return
-    print(
-        f"withdrawn: {shown_name(readers[0].path.name)} lies in {put_away(readers[0], datetime.now(UTC))} now"
-    )
+    kept = put_away(readers[0], datetime.now(UTC), also)
+    print(f"withdrawn: {shown_name(readers[0].path.name)} lies in {kept} now")
     for name, text in follows.items():
         print(f"next, {name}: {text}")
 

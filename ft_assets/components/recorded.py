@@ -4,9 +4,10 @@ from collections.abc import Collection
 
 import dagster as dg
 
+from ft_assets.artifacts import Artifact, ArtifactStore
 from ft_assets.components.tags import TASK_TAG
 
-__all__ = ["UNFINISHED", "current_builds", "current_versions", "tasks_under_way"]
+__all__ = ["UNFINISHED", "current_artifact", "current_builds", "current_versions", "tasks_under_way"]
 
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -31,6 +32,23 @@ def current_builds(instance: dg.DagsterInstance, task: str, assets: Collection[s
         for asset, event in made.items()
         if "build_key" in event.metadata
     }
+
+
+def current_artifact(
+    instance: dg.DagsterInstance, store: ArtifactStore, task: str, asset: str
+) -> Artifact | None:
+    """What an asset recorded last, with the record of the build that made it: equal rows may be those of an earlier
+    build, too, which had another ledger. None if it was never made.
+
+    Raises:
+        UserError: it is not in the store, or was damaged.
+    """
+    version = current_versions(instance, task, [asset]).get(asset)
+    if version is None:
+        return None
+    artifact = store.open(task, asset, version)
+    build = current_builds(instance, task, [asset]).get(asset)
+    return artifact if build is None else store.as_built(artifact, build)
 
 
 def _last_made(

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ft_assets.components.recorded import current_versions
+from ft_assets.components.recorded import current_artifact
 from ft_assets.components.stage import Rule, Step, Watch
 from ft_assets.content_cache import ContentCache
 from ft_assets.data.contracts import CheckOutcome
@@ -33,11 +33,10 @@ IDENTITY = "source:ledger"
 LOCK = "source:lock"
 LOCKED_ROWS = Rule(
     "locked_rows_intact",
-    "every row of a locked test set is in test, unchanged, and in no other split",
+    "every row of a locked test set, or its duplicate, is in test, unchanged, and in no other split",
     "critical",
 )
 SPLIT_ASSETS = {"test": "test_split", "validation": "validation_split", "train": "train_split"}
-"""The smallest first: mostly one is enough to see that the ledger knows them."""
 
 
 @dataclass(frozen=True)
@@ -75,13 +74,6 @@ class Known:
             record(self.ledger, entries, at=datetime.now(UTC), **about)
 
         return append
-
-    def after(self, new: "pl.DataFrame") -> dict[str, Any]:
-        """What names the ledger as it will be then, for the summary of what is published."""
-        return {
-            "id": self.ledger.id,
-            "segments": len(self.ledger.segments) + bool(self.earlier.height + new.height),
-        }
 
 
 def sources(task: str, shared: dict[str, Any]) -> dict[str, str]:
@@ -127,7 +119,7 @@ def known(step: Step) -> Known:
 
     ledger = step.shared["ledger"]
     entries = read(ledger, ContentCache(ledgers_read_dir() / step.stage.task.name))
-    rows, boundaries = _earlier(step, ledger)
+    rows, boundaries = _earlier(step, ledger, entries)
     earlier = imported(rows, entries)
     if earlier.height:
         step.context.log.info(f"the ledger takes over {earlier.height:,} entries from the current splits")
@@ -135,20 +127,23 @@ def known(step: Step) -> Known:
     return Known(ledger, entries.with_entries(earlier), earlier, periods)
 
 
-def _earlier(step: Step, ledger: Ledger) -> "tuple[pl.DataFrame, Mapping[str, str]]":
-    """The rows of the current splits, if the ledger may not know all of them, and the boundaries that they have."""
+def _earlier(step: Step, ledger: Ledger, entries: "Entries") -> "tuple[pl.DataFrame, Mapping[str, str]]":
+    """The rows of those current splits of which the ledger does not know all, and the boundaries that they have.
+
+    All that is published was recorded by its id, so the ids tell. Of each split: only some of them may have changed
+    since a copy was made.
+    """
+    from ft_assets.data.ledger.keys import example_keys
     from ft_assets.data.splits import earlier_rows
 
     task, store = step.stage.task.name, step.context.resources.artifact_store.open()
-    current = current_versions(step.context.instance, task, SPLIT_ASSETS.values())
+    known = entries.rows["example"].implode()
     tables: dict[str, pa.Table] = {}
     with_groups = False
     boundaries: Mapping[str, str] = {}
     for split, asset in SPLIT_ASSETS.items():
-        if asset not in current:
-            continue
         try:
-            artifact = store.open(task, asset, current[asset])
+            artifact = current_artifact(step.context.instance, store, task, asset)
         except UserError as error:
             # What a ledger with entries has forgotten cannot be told; one without has forgotten all of it.
             if not ledger.segments:
@@ -157,11 +152,13 @@ def _earlier(step: Step, ledger: Ledger) -> "tuple[pl.DataFrame, Mapping[str, st
                     f"({error.what})"
                 )
             continue
-        made_with = artifact.summary.get("ledger", {"id": NO_LEDGER, "segments": 1})
-        is_known = made_with["id"] == ledger.id and made_with["segments"] <= len(ledger.segments)
-        if is_known or made_with["id"] in ledger.instead_of:
-            break  # the three were made together
-        with_groups = made_with["id"] == NO_LEDGER
+        if artifact is None:
+            continue
+        made_with = artifact.summary.get("ledger", {"id": NO_LEDGER})["id"]
+        ids = example_keys(artifact.table(columns=["example_id"])["example_id"])
+        if made_with in ledger.instead_of or ids.is_in(known).all():
+            continue
+        with_groups = made_with == NO_LEDGER
         boundaries = artifact.summary.get("boundaries", {})
         tables[split] = artifact.table(columns=["example_id", "context", "text", "cluster"])
     return earlier_rows(tables, ledger.id, with_groups=with_groups), boundaries

@@ -98,6 +98,7 @@ def _assigned(step: Step) -> "tuple[split_ledger.Known, Splits]":
         config.splits,
         entries=known.entries,
         ledger_id=known.ledger.id,
+        merged=labelled.table("merged"),
         periods=known.periods,
         near=config.cleaning.near_duplicates,
         classes=config.label_names is not None,
@@ -111,7 +112,7 @@ def _assigned(step: Step) -> "tuple[split_ledger.Known, Splits]":
             "`splits.salt` is another one than rows were drawn with before: it is for new clusters alone. To draw all "
             f"rows anew, run `python -m ft_assets ledger reset {step.stage.task.name}`"
         )
-    also = {"ledger": known.after(made.entries)}
+    also = {"ledger": {"id": known.ledger.id}}
     also |= {"boundaries": made.periods.as_dict()} if made.periods is not None else {}
     tables = {name: replace(each, summary=each.summary | also) for name, each in made.tables.items()}
     return known, replace(made, tables=tables)

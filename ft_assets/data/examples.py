@@ -86,7 +86,7 @@ SPLIT_SCHEMA = _schema(example_id=_TEXT, context=_TEXT, text=_TEXT, label=_TEXT,
 QUARANTINE_SCHEMA = _schema(
     example_id=_TEXT, stage=_TEXT, rule=_TEXT, reason=_TEXT, text=_TEXT, file=_TEXT, row=pa.int64()
 )
-MERGED_SCHEMA = _schema(example_id=_TEXT, merged_into=_TEXT, rule=_TEXT)
+MERGED_SCHEMA = _schema(example_id=_TEXT, text_key=_TEXT, merged_into=_TEXT, rule=_TEXT)
 PAIRS_SCHEMA = _schema(example_id_a=_TEXT, example_id_b=_TEXT, similarity=pa.float64())
 
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from ft_assets.data.config import NearDuplicatesConfig, SplitsConfig
 from ft_assets.data.examples import (
+    MERGED_SCHEMA,
     QUARANTINE_SCHEMA,
     SPLIT_SCHEMA,
     StageTables,
@@ -31,6 +32,7 @@ from ft_assets.data.examples import (
 from ft_assets.data.ledger.assignment import REASONS, Assignment, assign
 from ft_assets.data.ledger.entries import SIDES, Entries
 from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, example_keys, group_keys, text_keys
+from ft_assets.data.ledger.merged import merged_into
 from ft_assets.data.ledger.periods import Boundaries, by_shares
 from ft_assets.data.merging import keep_by_id
 from ft_assets.data.near_duplicates import pairs_of
@@ -73,6 +75,7 @@ def split(
     *,
     entries: Entries,
     ledger_id: str,
+    merged: pa.Table | None = None,
     periods: Boundaries | None = None,
     near: NearDuplicatesConfig | None = None,
     classes: bool = True,
@@ -85,6 +88,7 @@ def split(
         config: Shares and salt; whether splits go by time.
         entries: What the ledger says.
         ledger_id: Its id, which goes into the keys of groups.
+        merged: The rows that were merged into those (`MERGED_SCHEMA`), which stay on one side with them.
         periods: The boundaries that are recorded, if there are any.
         near: How near duplicates are told, where they have made clusters.
         classes: Whether labels are classes, which are counted; answers are not.
@@ -95,9 +99,10 @@ def split(
     """
     rows = _rows(table, ledger_id, classes)
     by_time = _periods(rows, config, periods or Boundaries()) if config.by == "time" else None
+    others = merged_into(table, MERGED_SCHEMA.empty_table() if merged is None else merged, entries)
     made = assign(
         rows,
-        entries,
+        entries.with_entries(others.handed_on(rows)),
         _near_duplicates(table, near),
         [config.shares[side] for side in SIDES],
         salt=config.salt,
@@ -105,7 +110,10 @@ def split(
         new_in_test=new_in_test,
     )
     how = made.rows["how"].cast(pl.String).value_counts().sort("how")
-    return Splits(_tables(table, made, classes), made.entries, dict(how.iter_rows()), by_time)
+    refused = made.rows["how"].is_in(list(REASONS))
+    sides = made.rows.select(pl.when(~refused).then("side")).to_series()
+    new = pl.concat([made.entries, others.entries(sides)])
+    return Splits(_tables(table, made, classes), new, dict(how.iter_rows()), by_time)
 
 
 def _periods(rows: pl.DataFrame, config: SplitsConfig, recorded: Boundaries) -> Boundaries:

@@ -13,7 +13,7 @@ from ft_assets.lineage.graph import builds
 from ft_assets.removal import suppressed
 from ft_assets.removal.rows import Holder, Rows, holders, is_named, rows_of
 from ft_assets.removal.unfinished import remove_unfinished, unfinished
-from ft_assets.removal.withdraw import SourceFile, kept_copies, meant_paths, note
+from ft_assets.removal.withdraw import Copy, SourceFile, kept_copies, meant_paths, note
 
 __all__ = ["Erased", "Erasure", "erase", "plan_erasure"]
 
@@ -124,12 +124,18 @@ def _meaning(task: str, file: str, read: Sequence[SourceFile]) -> tuple[Callable
     """
     kept = kept_copies(task)
     if "/" not in file:
-        return lambda name: is_named(name, file), [copy.path for copy in kept if is_named(copy.name, file)]
+        copies = [copy for copy in kept if is_named(copy.name, file)]
+        return lambda name: is_named(name, file), _paths(copies)
     meant = meant_paths([*(each.path for each in read), *(copy.was for copy in kept)], file)
     copies = [copy for copy in kept if copy.was in meant]
     names = {each.name for each in read if each.path in meant} | {copy.name for copy in copies}
     is_meant = names.__contains__ if names else lambda name: is_named(name, file)
-    return is_meant, [copy.path for copy in copies]
+    return is_meant, _paths(copies)
+
+
+def _paths(copies: Sequence[Copy]) -> list[Path]:
+    """Each once: a task may read a file twice, under two names."""
+    return list(dict.fromkeys(copy.path for copy in copies))
 
 
 def _one_file(root: Path, task: str, file: str, is_file: Callable[[str], bool]) -> None:

@@ -150,8 +150,15 @@ def withdrawn_dir(task: str) -> Path:
     return data_dir() / "withdrawn" / task
 
 
-def put_away(file: SourceFile, now: datetime) -> Path:
-    """Move a source file to the withdrawn ones, noted in `withdrawn.jsonl`; gives where it lies now.
+def put_away(file: SourceFile, now: datetime, also: Sequence[SourceFile] = ()) -> Path:
+    """Move a source file to the withdrawn ones; gives where it lies now.
+
+    It is noted in the `withdrawn.jsonl` of each task that reads it, since its rows are erased by task.
+
+    Args:
+        file: the file, as the task reads it among whose withdrawn ones it will lie.
+        now: when.
+        also: the same file, as it is read besides.
 
     Raises:
         UserError: it is gone, cannot be moved, or there is no room for the note.
@@ -162,18 +169,20 @@ def put_away(file: SourceFile, now: datetime) -> Path:
         try:
             sha256 = file_sha256(file.path)
             # The note first: a file that is gone without a word would be worse than a note of one that is still there.
-            note(
-                file.task,
-                {
-                    "action": "withdrawn",
-                    "file": file.name,
-                    "from": str(file.path),
-                    "kept_as": target.name,
-                    "sha256": sha256,
-                    "by": _user(),
-                    "at": now.isoformat(timespec="seconds"),
-                },
-            )
+            for each in dict.fromkeys([file, *also]):
+                note(
+                    each.task,
+                    {
+                        "action": "withdrawn",
+                        "file": each.name,
+                        "from": str(file.path),
+                        "kept_as": target.name,
+                        "kept_by": file.task,
+                        "sha256": sha256,
+                        "by": _user(),
+                        "at": now.isoformat(timespec="seconds"),
+                    },
+                )
             _move(file.path, target)
         except PermissionError as error:
             raise UserError(
@@ -213,7 +222,8 @@ def kept_copies(task: str) -> list[Copy]:
     for line in path.read_bytes().splitlines() if path.is_file() else ():
         try:
             entry = json.loads(line)
-            copy = path.parent / Path(entry["kept_as"]).name
+            folder = withdrawn_dir(Path(entry.get("kept_by", task)).name)
+            copy = folder / Path(entry["kept_as"]).name
             if entry["action"] == "withdrawn" and copy.is_file():
                 found.append(Copy(copy, entry["file"], Path(entry["from"])))
         except (ValueError, KeyError, TypeError) as error:

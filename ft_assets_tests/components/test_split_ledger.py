@@ -302,6 +302,52 @@ def test_what_an_older_copy_lacks_is_taken_over_from_the_current_splits(
     assert {each: after[each] for each in before} == before
 
 
+def test_what_an_older_copy_lacks_of_one_split_is_taken_over(
+    instance: dg.DagsterInstance, made: Task, tmp_path: Path
+) -> None:
+    """Of three rows more none comes to test, which stays the one that the older ledger has made."""
+    export(ledger(), tmp_path / "ledger.tar")
+    first = current(instance)
+    write_tickets(alone(3, first=120), "more")
+    materialize(instance, made, *DATA)
+    before = rows_by_split(instance)
+    assert current(instance)["test_split"] == first["test_split"] and len(before) == 123
+    put_aside("tickets")
+    restore("tickets", tmp_path / "ledger.tar")
+    write_tickets(alone(60, first=200), "still more")
+    materialize(instance, made, *DATA)
+    after = rows_by_split(instance)
+    assert {each: after[each] for each in before} == before
+
+
+def test_what_an_older_copy_lacks_is_taken_over_though_it_was_written_to(
+    instance: dg.DagsterInstance, made: Task, tmp_path: Path
+) -> None:
+    export(ledger(), tmp_path / "ledger.tar")
+    write_tickets(alone(60, first=120), "more")
+    materialize(instance, made, *DATA)
+    before = rows_by_split(instance)
+    put_aside("tickets")
+    restore("tickets", tmp_path / "ledger.tar")
+    lock_test(instance, {"tickets": made}, "tickets")
+    lock_test(instance, {"tickets": made}, "tickets", release=True)
+    write_tickets(alone(60, first=200), "still more")
+    materialize(instance, made, *DATA)
+    after = rows_by_split(instance)
+    assert {each: after[each] for each in before} == before
+
+
+def test_after_a_reset_that_gives_the_same_draw_the_splits_are_those_of_the_new_ledger(
+    instance: dg.DagsterInstance, made: Task, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = current(instance)
+    reset("tickets")
+    materialize(instance, made, *SPLITS)
+    assert {split: current(instance)[split] for split in SPLITS} == {split: before[split] for split in SPLITS}
+    lock_test(instance, {"tickets": made}, "tickets")
+    assert "locked: 18 rows" in capsys.readouterr().out
+
+
 def test_a_reset_draws_all_anew_and_makes_the_splits_due(
     instance: dg.DagsterInstance, made: Task, tmp_path: Path
 ) -> None:
@@ -348,6 +394,34 @@ def test_a_locked_test_set_stays_as_it_is_when_rows_come_in(instance: dg.Dagster
     flow.settle()
     assert current(instance)["test_split"] == before["test_split"]
     assert current(instance)["train_split"] != before["train_split"]
+
+
+def test_a_duplicate_that_is_kept_instead_of_a_locked_row_is_published(
+    instance: dg.DagsterInstance, made: Task
+) -> None:
+    before = rows_by_split(instance)
+    lock_rows(instance)
+    rows = [row for row in alone(120) if row["body"] in texts_in(instance, "test_split")]
+    # The smallest (group, id) is kept, so these come first.
+    write_tickets([row | {"body": row["body"].upper(), "customer": "a customer"} for row in rows[:1]], "more")
+    materialize(instance, made, *DATA)
+    after = rows_by_split(instance)
+    (gone,) = before.keys() - after.keys()
+    assert before[gone] == "test_split" and rows[0]["body"].upper() in texts_in(instance, "test_split")
+
+
+def test_a_near_duplicate_that_is_kept_instead_of_a_recorded_row_is_in_its_split(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    made = trains_nothing(tmp_path, cleaning={"near_duplicates": {"action": "merge"}})
+    materialize(instance, made, *DATA)
+    before = {split: len(texts_in(instance, split)) for split in SPLITS}
+    text = texts_in(instance, "test_split")[0]
+    (row,) = [each for each in alone(120) if each["body"] == text]
+    write_tickets([row | {"body": f"{text} ok", "customer": "a customer"}], "more")
+    materialize(instance, made, *DATA)
+    assert {split: len(texts_in(instance, split)) for split in SPLITS} == before
+    assert f"{text} ok" in texts_in(instance, "test_split")
 
 
 def test_a_locked_row_that_changes_or_goes_is_not_published(instance: dg.DagsterInstance, made: Task) -> None:

@@ -17,7 +17,7 @@ from ft_assets.data.near_duplicates import settled
 from ft_assets.data.splits import SPLITS
 from ft_assets.data.times import microseconds
 from ft_assets.errors import UserError
-from ft_assets_tests.data.helpers import answers, conversation_table, labelled, planted_tickets, split
+from ft_assets_tests.data.helpers import answers, conversation_table, labelled, planted_tickets, split, unlike
 
 NAMES = LabelsConfig(names=["x", "y"])
 DEFAULT = SplitsConfig()
@@ -345,3 +345,38 @@ def test_near_duplicates_in_several_splits_of_before_stay_in_test():
     (row,) = after.tables["train"].quarantine.to_pylist()
     assert (row["rule"], row["text"]) == ("near_duplicate_across_splits", gone)
     assert row["reason"] == "the row belongs to train, and a near duplicate of it to test"
+
+
+# --- Near duplicates that are merged
+
+ALIKE = 40
+FIRST = [(" ".join(unlike(9 * i + n) for n in range(9)), "xy"[i % 2]) for i in range(ALIKE)]
+SECOND = [(f"{text} indeed", name) for text, name in FIRST]
+
+
+def sides_of_merged(known, *examples, config=DEFAULT):
+    """The split of each pair of `FIRST` and `SECOND`, of which one is kept; and the entries then."""
+    made = settled(labelled(*examples, labels=NAMES), NearDuplicatesConfig(action="merge"))
+    assert made.examples.num_rows == ALIKE
+    parts, known = with_entries(made.examples, known, config, merged=made.merged)
+    found = placed(parts.tables)
+    return [found.get(a) or found.get(b) for (a, _), (b, _) in zip(FIRST, SECOND, strict=True)], known
+
+
+def test_a_near_duplicate_that_is_kept_instead_of_a_recorded_row_is_in_its_split():
+    before, known = sides_of_merged(Entries.none(), *FIRST)
+    # Of two rows the one with the smaller id is kept, and ids here are in the order of the rows.
+    after, _ = sides_of_merged(known, *SECOND, *FIRST)
+    assert after == before and set(before) == set(SPLITS)
+
+
+def test_a_row_that_was_merged_is_in_the_split_of_the_kept_one_when_it_stands_alone():
+    before, known = sides_of_merged(Entries.none(), *FIRST, *SECOND)
+    after, _ = sides_of_merged(known, *SECOND)
+    assert after == before
+
+
+def test_merged_rows_are_recorded_once():
+    _, known = sides_of_merged(Entries.none(), *FIRST, *SECOND)
+    assert known.rows.height == 2 * ALIKE
+    assert sides_of_merged(known, *FIRST, *SECOND)[1].rows.height == 2 * ALIKE

@@ -15,6 +15,7 @@ from ft_assets.disk import flock
 from ft_assets.errors import UserError
 from ft_assets.paths import data_dir, resume_dir
 from ft_assets.removal import suppressed
+from ft_assets.removal.erase import plan_erasure
 from ft_assets_tests.flow import Flow
 from ft_assets_tests.runs import current, published
 from ft_assets_tests.tickets import ASSETS, materialize, task, ticket, tickets, write_csv
@@ -136,6 +137,19 @@ def test_a_file_with_its_withdrawn_copy_is_erased(
     materialize(instance, made, *ROWS)
     assert [found for text in texts for found in where_it_stands(text)] == []
     assert len(rows_of(instance, "raw_examples")) == 150
+
+
+def test_the_withdrawn_copy_of_a_file_that_two_tasks_read_is_erased_for_each_of_them(
+    instance: dg.DagsterInstance, made: Task, tiny_bert_dir: Path
+) -> None:
+    from ft_assets.commands.withdraw import withdraw_file
+
+    sources = [{"path": "incoming/*/*.csv", "name": "all"}]
+    other = Task("other", task(tiny_bert_dir, sources=sources).config, made.folder)
+    withdraw_file(instance, {"tickets": made, "other": other}, "b.csv")
+    for reader, name in (("tickets", "b.csv"), ("other", "tickets/b.csv")):
+        plan = plan_erasure(store_dir(), reader, file=name)
+        assert plan is not None and [copy.parent.name for copy in plan.copies] == ["tickets"]
 
 
 def test_equal_rows_go_together_in_whatever_order_they_stand(

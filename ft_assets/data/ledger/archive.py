@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ft_assets.data.ledger.chain import NO_LEDGER, Ledger
+from ft_assets.data.ledger.golden import add_reads
 from ft_assets.disk import make_directory, room, sync, sync_tree
 from ft_assets.errors import UserError
 from ft_assets.paths import ledger_dir
@@ -53,13 +54,14 @@ def restore(task: str, file: Path, *, replace: bool = False) -> str:
     Args:
         task: whose ledger it becomes.
         file: what `export` has written.
-        replace: whether a ledger that is there and is another one, or damaged, may be put aside.
+        replace: whether a ledger that is there and is another one, or damaged, may be put aside. Evaluations that
+            were counted there stay counted, if they are not of another ledger, with another test set.
 
     Returns:
         What was done: "restored", or "unchanged" where all that the file has is there.
 
     Raises:
-        UserError: the file is damaged or no export; or another ledger is there.
+        UserError: the file is damaged or no export; another ledger is there; or what it has counted cannot be read.
     """
     folder = ledger_dir(task)
     with _unpacked(file, folder.parent) as (unpacked, found):
@@ -68,10 +70,7 @@ def restore(task: str, file: Path, *, replace: bool = False) -> str:
             ours, theirs = [s.sha256 for s in here.segments], [s.sha256 for s in found.segments]
             if ours[: len(theirs)] == theirs:
                 return "unchanged"
-            if theirs[: len(ours)] == ours:
-                put_aside(task)
-                _move(unpacked, folder)
-                return "restored"
+            replace |= theirs[: len(ours)] == ours
         if (here is not None or damage is not None) and not replace:
             raise UserError(
                 "the ledger that is there is damaged"
@@ -87,6 +86,8 @@ def restore(task: str, file: Path, *, replace: bool = False) -> str:
                 ),
                 do="give --replace to put it aside, if you mean to",
             )
+        if here is None or here.id == found.id:
+            add_reads(unpacked, folder)
         put_aside(task)
         _move(unpacked, folder)
         return "restored"

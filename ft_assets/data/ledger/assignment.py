@@ -37,7 +37,7 @@ from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, halves
 from ft_assets.data.ledger.periods import Boundaries
 from ft_assets.data.ledger.stratify import mixed, stratify
 
-__all__ = ["REASONS", "ROWS", "Assignment", "assign", "imported"]
+__all__ = ["REASONS", "ROWS", "Assignment", "assign", "imported", "look_up"]
 
 ROWS = {
     "example": ROW,
@@ -172,9 +172,9 @@ class _Table:
     """
 
     def __init__(self, rows: pl.DataFrame, entries: Entries, periods: Boundaries | None) -> None:
-        by_id = _look_up(rows["example"], entries.rows.select("example", "side"))
-        by_text = _look_up(rows["text"], entries.rows.select("text", "side"))
-        of_group = _look_up(rows["group"], entries.groups)
+        by_id = look_up(rows["example"], entries.rows.select("example", "side"))
+        by_text = look_up(rows["text"], entries.rows.select("text", "side"))
+        of_group = look_up(rows["group"], entries.groups)
         clash = (by_id != by_text).fill_null(False)
         known = by_id.zip_with(by_id.is_not_null(), by_text)
         elsewhere = (known != rows["meant"]).fill_null(False)
@@ -234,7 +234,7 @@ class _Table:
             .collect()
         )
         if seen.height:
-            of_rows = _look_up(self.frame["group"], seen).alias("of_rows")
+            of_rows = look_up(self.frame["group"], seen).alias("of_rows")
             self.frame = self.frame.with_columns(pl.min_horizontal("of_group", of_rows).alias("of_group"))
         astray = (placed & (pl.col("side") != pl.col("of_group"))).fill_null(False)
         self.frame = self.frame.with_columns(
@@ -408,12 +408,12 @@ class _Table:
         return pl.concat([own, groups])
 
 
-def _look_up(keys: pl.Series, known: pl.DataFrame) -> pl.Series:
+def look_up(keys: pl.Series, known: pl.DataFrame) -> pl.Series:
     """The side of each key, by the key in the first column and the side in the second; null where it is not known."""
     name = known.columns[0]
     found = keys.alias(name).to_frame().join(known, on=name, how="left", maintain_order="left")
     if found.height > len(keys):  # a text that several rows have, or a row that has had several texts
-        return _look_up(keys, known.unique(name, keep="first", maintain_order=True))
+        return look_up(keys, known.unique(name, keep="first", maintain_order=True))
     return found["side"]
 
 

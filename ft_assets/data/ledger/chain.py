@@ -95,7 +95,7 @@ class Ledger:
         Raises:
             UserError: something of it is missing, altered, or of another format.
         """
-        if not folder.is_dir() or not any(folder.glob("*.json")):
+        if not any(path.suffix in (".json", ".parquet") for path in folder.glob("*")):
             return None
         about_bytes = _read(folder, "ledger.json")
         about = _parsed(folder, "ledger.json", about_bytes, {"id": str, "begun": str, "instead_of": list})

@@ -1,7 +1,8 @@
 """A test split that is locked: which rows it has, what stands in them, and how often it was looked at.
 
 A lock is a segment of the ledger (`chain`): a list of ids, each with the SHA-256 of what stands in the row. As long as
-it holds, every locked row has to be in test, unchanged; and no new cluster is drawn for test, though what belongs to
+it holds, every locked row has to be in test, unchanged, or a duplicate of it with its label, into which it was merged
+(which of two is kept does not tell which was there first); and no new cluster is drawn for test, though what belongs to
 rows of test still joins them, since it would leak anywhere else.
 
 Each look at a test set tells a little about it, and a choice between models that were all judged on it overfits it. So
@@ -20,16 +21,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ft_assets.data.examples import to_polars
 from ft_assets.data.ledger.chain import Ledger, Segment
+from ft_assets.data.texts import read_texts, text_keys
 from ft_assets.disk import make_directory, room, sync, write_synced
 from ft_assets.errors import UserError
 from ft_assets.paths import ledger_dir
 from ft_assets.spill import slices
 from ft_assets.versions import canonical_json
 
-__all__ = ["Tampered", "count_read", "lock", "reads", "release", "tampered"]
+__all__ = ["Tampered", "add_reads", "count_read", "lock", "reads", "release", "tampered"]
 
-_SCHEMA = pa.schema([("example_id", pa.string()), ("sha256", pa.binary(32))])
+_SCHEMA = pa.schema([("example_id", pa.string()), ("sha256", pa.binary(32)), ("same", pa.binary(32))])
+"""`same` is what duplicates have in common: the SHA-256 of text key and label. Older locks lack it."""
+_READ = ("evaluation", "test_split", "checkpoint", "at")
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Tampered:
     """Ids of locked rows that are not as they were."""
 
     missing: list[str]
-    """In none of the splits. Rows that were erased are not missed."""
+    """In none of the splits, nor is a duplicate with the same label in test. Rows that were erased are not missed."""
     changed: list[str]
     """With another text, context or label."""
     elsewhere: list[str]
@@ -63,7 +68,10 @@ def lock(ledger: Ledger, test: pa.Table, data_version: str, at: datetime) -> Led
             "comparable then",
         )
     parts = [
-        pa.table({"example_id": part["example_id"], "sha256": _contents(part)}, schema=_SCHEMA)
+        pa.table(
+            {"example_id": part["example_id"], "sha256": _contents(part), "same": _in_common(part)},
+            schema=_SCHEMA,
+        )
         for part in slices(test)
     ]
     rows = pa.concat_tables(parts).sort_by("example_id")
@@ -116,6 +124,10 @@ def tampered(
                     if found != wanted[ids[place]]:
                         changed.append(ids[place])
     missing = wanted.keys() - seen - set(erased)
+    if missing and "same" in rows.column_names:
+        there = {each for part in slices(splits["test"]) for each in _in_common(part).to_pylist()}
+        same = dict(zip(rows["example_id"].to_pylist(), rows["same"].to_pylist(), strict=True))
+        missing = {each for each in missing if same[each] not in there}
     return Tampered(sorted(missing), sorted(changed), sorted(elsewhere))
 
 
@@ -144,10 +156,21 @@ def count_read(task: str, evaluation: str, *, test_split: str, checkpoint: str, 
             "at": at.astimezone(UTC).isoformat(timespec="seconds"),
         }
         before = path.read_bytes() if path.exists() else b""
-        draft = path.with_name(".reads.jsonl.new")
-        write_synced(draft, before + canonical_json(line) + b"\n")
-        draft.replace(path)
-        sync(path.parent)
+        _write(path, before + canonical_json(line) + b"\n")
+
+
+def add_reads(folder: Path, other: Path) -> None:
+    """Add to the evaluations counted in a ledger's folder those of another one; each counts from its first time.
+
+    Raises:
+        UserError: a count cannot be read.
+    """
+    ours, others = _lines(folder / "reads.jsonl"), _lines(other / "reads.jsonl")
+    first: dict[str, dict[str, str]] = {}
+    for line in sorted([*ours, *others], key=lambda each: each["at"]):
+        first.setdefault(line["evaluation"], line)
+    if (lines := list(first.values())) != ours:
+        _write(folder / "reads.jsonl", b"".join(canonical_json(line) + b"\n" for line in lines))
 
 
 def reads(task: str, since: str = "") -> int:
@@ -162,7 +185,7 @@ def _lines(path: Path) -> list[dict[str, str]]:
         return []
     try:
         found = [json.loads(line) for line in data.splitlines()]
-        return [{name: str(each[name]) for name in ("evaluation", "at")} for each in found]
+        return [{name: str(each[name]) for name in _READ} for each in found]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             "the count of evaluations cannot be read",
@@ -171,9 +194,25 @@ def _lines(path: Path) -> list[dict[str, str]]:
         ) from error
 
 
+def _write(path: Path, data: bytes) -> None:
+    draft = path.with_name(".reads.jsonl.new")
+    write_synced(draft, data)
+    draft.replace(path)
+    sync(path.parent)
+
+
 def _contents(rows: pa.Table) -> pa.Array:
     """SHA-256 of context, text and label of each row, length-prefixed."""
-    columns = (rows[name].to_pylist() for name in ("context", "text", "label"))
+    return _digests(*(rows[name].to_pylist() for name in ("context", "text", "label")))
+
+
+def _in_common(rows: pa.Table) -> pa.Array:
+    """SHA-256 of text key and label of each row."""
+    keys = text_keys(read_texts(to_polars(rows.select(["context", "text"]))))
+    return _digests(keys.to_list(), rows["label"].to_pylist())
+
+
+def _digests(*columns: list[str | None]) -> pa.Array:
     digests = []
     for values in zip(*columns, strict=True):
         digest = hashlib.sha256()

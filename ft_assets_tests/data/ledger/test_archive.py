@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ import pytest
 from ft_assets.data.ledger.archive import export, put_aside, reset, restore
 from ft_assets.data.ledger.chain import Ledger
 from ft_assets.data.ledger.entries import read
+from ft_assets.data.ledger.golden import count_read, reads
 from ft_assets.errors import UserError
 from ft_assets.paths import ledger_dir
 from ft_assets_tests.data.ledger.helpers import Row
-from ft_assets_tests.data.ledger.test_chain import appended, flip, opened
+from ft_assets_tests.data.ledger.test_chain import AT, appended, flip, opened
 
 
 @pytest.fixture
@@ -83,6 +85,31 @@ def test_a_damaged_ledger_is_replaced_if_asked(folder: Path, file: Path) -> None
         restore("task", file)
     assert restore("task", file, replace=True) == "restored"
     assert len(opened(folder).segments) == 1
+
+
+def count(*evaluations: str) -> None:
+    for number, name in enumerate(evaluations):
+        count_read("task", name, test_split="v1", checkpoint="c1", at=AT + timedelta(days=number))
+
+
+def test_a_damaged_ledger_that_is_replaced_takes_no_evaluation_back(folder: Path, tmp_path: Path) -> None:
+    count("k1", "k2")
+    export(opened(folder), tmp_path / "older.tar")
+    (folder / "reads.jsonl").unlink()
+    count("k0", "k1", "k3")
+    flip(folder / "000001.parquet")
+    restore("task", tmp_path / "older.tar", replace=True)
+    assert reads("task") == 4
+    # `k1` counts from its first time.
+    assert reads("task", (AT + timedelta(days=1)).isoformat(timespec="seconds")) == 2
+
+
+def test_evaluations_on_the_test_set_of_another_ledger_are_not_counted(folder: Path, file: Path) -> None:
+    put_aside("task")
+    Ledger.create(folder)
+    count("k1")
+    restore("task", file, replace=True)
+    assert reads("task") == 0
 
 
 @pytest.mark.parametrize("place", [0.1, 0.3])

@@ -115,6 +115,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "the last segment gone": (cut_off, "segment 000003 is missing"),
     "the beginning gone": (lambda folder: (folder / "ledger.json").unlink(), "ledger.json is missing"),
     "the head gone": (lambda folder: (folder / "head.json").unlink(), "head.json is missing"),
+    "all records gone": (lambda folder: [path.unlink() for path in folder.glob("*.json")], "ledger.json is missing"),
     "the head torn": (lambda folder: os.truncate(folder / "head.json", 0), "head.json cannot be read"),
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from ft_assets.data.examples import SPLIT_SCHEMA
+from ft_assets.data.ledger import golden
 from ft_assets.data.ledger.chain import Ledger
 from ft_assets.data.ledger.golden import Tampered, count_read, lock, reads, release, tampered
 from ft_assets.errors import UserError
@@ -52,6 +53,26 @@ def test_what_is_as_it_was_is_fine_whatever_else_is_there(ledger: Ledger) -> Non
 def test_a_row_that_is_gone_is_missed_unless_it_was_erased(ledger: Ledger) -> None:
     assert found(ledger, rows().slice(1)) == Tampered(["a"], [], [])
     assert found(ledger, rows().slice(1), erased="a").ids == []
+
+
+def test_a_row_is_not_missed_where_a_duplicate_of_it_is_in_test(ledger: Ledger) -> None:
+    """It was merged into one of a smaller id. So is its text, for all that makes texts equal."""
+    other = rows(a={"example_id": "0", "text": "Text  A"})
+    assert found(ledger, other).ids == []
+    assert found(ledger, rows(a={"example_id": "0", "text": "text a", "label": "y"})) == Tampered(
+        ["a"], [], []
+    )
+    assert found(ledger, rows(a={"example_id": "0", "context": "before"})) == Tampered(["a"], [], [])
+    assert found(ledger, rows().slice(1), train=other.slice(0, 1)) == Tampered(["a"], [], [])
+
+
+def test_of_a_lock_that_does_not_tell_duplicates_each_row_is_missed(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = release(ledger, AT)
+    monkeypatch.setattr(golden, "_SCHEMA", pa.schema([golden._SCHEMA.field(0), golden._SCHEMA.field(1)]))
+    before = lock(released, rows(), "v1", AT)
+    assert found(before, rows(a={"example_id": "0"})) == Tampered(["a"], [], [])
 
 
 @pytest.mark.parametrize(
