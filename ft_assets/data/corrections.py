@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ft_assets.data.formats import nearest
+from ft_assets.data.formats import Repeating, json_object, nearest
 from ft_assets.data.spreadsheets import neutral, restored
 from ft_assets.disk import flock, make_directory, room, sync, write_synced
 from ft_assets.errors import UserError
@@ -85,15 +85,16 @@ def add(path: Path, corrections: Sequence[Correction], labels: Sequence[str]) ->
     """Add corrections to the end of a file, which is made where there is none; gives how many are new.
 
     A line that is there already, in all that it says, is not added again. The file is replaced as a whole, so that a
-    crash leaves no half line.
+    crash leaves no half line, and only if all of it can be read again.
 
     Args:
-        path: The file.
+        path: The file. The columns of a CSV stay those of its first line, in their order.
         corrections: What to add; their line numbers do not count.
         labels: The task's labels.
 
     Raises:
-        UserError: The file holds a wrong line, or there is no room.
+        UserError: The file holds a wrong line or has no column for the reasons, what is to be added could not be read
+            again, or there is no room. Nothing is added then.
     """
     path = path.resolve()  # a link stays one
     with room("the corrections", path.parent):
@@ -103,11 +104,11 @@ def add(path: Path, corrections: Sequence[Correction], labels: Sequence[str]) ->
             new = _new(parse(before, path, labels), corrections)
             if not new:
                 return 0
-            if before and not before.endswith(b"\n"):
-                before += b"\n"
+            after = _with_lines(before, new, path)
+            _check_added(after, new, path, labels)
             draft = path.with_name(f".{path.name}.new")
             try:
-                write_synced(draft, before + _lines(new, path, first=not before.strip()))
+                write_synced(draft, after)
                 draft.replace(path)
             finally:
                 draft.unlink(missing_ok=True)
@@ -138,7 +139,7 @@ def time_of(text: str) -> str | None:
 def _content(each: Correction) -> tuple[str, ...]:
     """The fields of a line, in the order of `COLUMNS`, with the time as people write it."""
     at = each.at.replace(".000000", "").replace("+00:00", "Z")
-    return (each.example_id, each.label, each.by, at, each.why)
+    return (each.example_id.strip(), each.label, each.by.strip(), at, each.why.strip())
 
 
 def _new(known: Sequence[Correction], corrections: Sequence[Correction]) -> list[tuple[str, ...]]:
@@ -147,16 +148,54 @@ def _new(known: Sequence[Correction], corrections: Sequence[Correction]) -> list
     return [each for each in dict.fromkeys(map(_content, corrections)) if each not in there]
 
 
-def _lines(contents: Sequence[tuple[str, ...]], path: Path, *, first: bool) -> bytes:
+def _with_lines(before: bytes, contents: Sequence[tuple[str, ...]], path: Path) -> bytes:
+    """The content of a file with further lines at its end."""
+    if before and not before.endswith(b"\n"):
+        before += b"\n"
+    rows = [dict(zip(COLUMNS, each, strict=True)) for each in contents]
     if path.suffix.lower() != ".csv":
-        rows = [dict(zip(COLUMNS, each, strict=True)) for each in contents]
-        return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    if first:
-        writer.writerow(COLUMNS)
-    writer.writerows([neutral(cell) for cell in each] for each in contents)
-    return text.getvalue().encode()
+        lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    else:
+        header = _header(before)
+        if header and "why" not in header and any(row["why"] for row in rows):
+            raise UserError(
+                "there is no column 'why', and the answers give reasons",
+                where=str(path),
+                do="add the column to the first line, and a comma to each other one; nothing was added",
+            )
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        if not header:
+            writer.writerow(COLUMNS)
+        writer.writerows([neutral(row[name]) for name in header or COLUMNS] for row in rows)
+        lines = text.getvalue()
+    # Half a character does not stop here: it is told with all else that could not be read again.
+    return before + lines.encode("utf-8", "surrogatepass")
+
+
+def _header(data: bytes) -> list[str]:
+    """The columns of a CSV that can be read; none if nothing stands in it."""
+    lines = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""))
+    return next((cells for cells in lines if any(cells)), [])
+
+
+def _check_added(data: bytes, contents: Sequence[tuple[str, ...]], path: Path, labels: Sequence[str]) -> None:
+    """See that what was added is read as it was meant: a correction that is misread is lost.
+
+    Raises:
+        UserError: It is not.
+    """
+    try:
+        found = [_content(each) for each in parse(data, path, labels)]
+        what = "" if found[-len(contents) :] == list(contents) else "they would say something else"
+    except UserError as error:
+        what = error.what
+    if what:
+        raise UserError(
+            f"the answers cannot be added: read again, {what}",
+            where=str(path),
+            do="correct them in the file that they come from; nothing was added",
+        )
 
 
 def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -165,12 +204,13 @@ def _json_rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, str]]]
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=json_object)
         except (ValueError, RecursionError) as error:
             raise _wrong(path, number, "it is no JSON") from error
         if not isinstance(row, dict):
             raise _wrong(path, number, "it is no JSON object")
-        _check_columns(list(row), path, number)
+        twice = row.repeated if isinstance(row, Repeating) else ()
+        _check_columns([*row, *twice], path, number)
         for name, value in row.items():
             if value is not None and not isinstance(value, str):
                 raise _wrong(path, number, f"'{name}' is no text: put it in quotes")

@@ -151,16 +151,23 @@ def ids_among(folder: Path, ids: Collection[str]) -> set[str]:
 def _matching(
     folder: Path, ids: Collection[str], is_file: Callable[[str], bool] | None, same_text: bool
 ) -> Iterator[tuple[str, str | None, bool]]:
-    """Id and file of each row of the raw stage that is meant, and whether it was named or only has the same text."""
+    """Id and file of each row of the raw stage that is meant, and whether it was named or only has the same text.
+
+    The text of a conversation is its last prompt, and many end alike: the same text stands after the same context.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    columns = ("example_id", "file", "text")
-    tables = [
-        table.select(columns)
-        for path in sorted(folder.glob("*.parquet"))
-        if (table := _read(path, columns)).num_columns == len(columns)
-    ]
+    columns = ("example_id", "file", "text", "context")
+    tables = []
+    for path in sorted(folder.glob("*.parquet")):
+        table = _read(path, columns)
+        if table.num_columns == len(columns) - 1 and "context" not in table.column_names:
+            table = table.append_column(
+                "context", pa.nulls(table.num_rows, pa.string())
+            )  # refused rows have none
+        if table.num_columns == len(columns):
+            tables.append(table.select(columns))
     if not tables:
         return
     rows = pa.concat_tables(tables)
@@ -172,10 +179,19 @@ def _matching(
     )
     meant = mine
     if same_text:
-        texts = pc.unique(rows["text"].filter(mine).drop_null())
-        meant = pc.or_(mine, pc.is_in(rows["text"], value_set=texts))
+        meant = pc.or_(mine, _in_pairs(rows["context"], rows["text"], mine))
     found = rows.append_column("mine", mine).filter(meant)
     yield from zip(*(found[name].to_pylist() for name in ("example_id", "file", "mine")), strict=True)
+
+
+def _in_pairs(contexts: pa.ChunkedArray, texts: pa.ChunkedArray, mine: pa.ChunkedArray) -> pa.Array:
+    """Whether context and text of each row are those of one under the mask. A row without a text is like no other."""
+    import polars as pl
+
+    pairs = pl.DataFrame({"context": pl.from_arrow(contexts), "text": pl.from_arrow(texts)})
+    wanted = pairs.filter(pl.Series(pl.from_arrow(mine)) & pairs["text"].is_not_null())
+    same = pairs.with_row_index().join(wanted, on=["context", "text"], how="semi", nulls_equal=True)["index"]
+    return pl.int_range(pairs.height, eager=True, dtype=pl.UInt32).is_in(same.implode()).to_arrow()
 
 
 def _made_from(build: Build, found: Collection[tuple[str, str]], gone: Collection[tuple[str, str]]) -> str:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,10 @@ def test_times_are_compared_in_utc_whatever_their_zone() -> None:
         ({**LINE, "label": 1}, "'label' is no text"),
         ({**LINE, "by": " "}, "'by' is empty"),
         ({**LINE, "at": "31.1.2026"}, "'at' is no date or time"),
+        (
+            '{"example_id": "0a", "label": "pos", "label": "neg", "by": "Ann", "at": "2026-01-31"}',
+            "'label' stands twice",
+        ),
         ({**LINE, "example_id": "\ud800"}, "half a character"),
         ({**LINE, "why": "x" * 10_001}, "over 10000 characters"),
     ],
@@ -131,6 +136,60 @@ def test_cells_of_a_csv_file_are_no_formulas(tmp_path: Path) -> None:
     path = tmp_path / "corrections.csv"
     add(path, [Correction("0a", "-1", "=cmd()", "2026-01-31T10:00:00.000000+00:00")], LABELS)
     assert path.read_text() == f"{','.join(COLUMNS)}\n0a,'-1,'=cmd(),2026-01-31T10:00:00Z,\n"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "by,label,example_id,at,why\nBob,neg,0b,2026-01-01,\n",
+        "example_id,by,label,at,why\n0b,Bob,neg,2026-01-01,\n",
+        "\ufeff\n,,\nexample_id,label,by,why,at\r\n0b,neg,Bob,,2026-01-01",
+        "\ufeff",
+        ",,,,\r\n",
+    ],
+)
+def test_what_is_added_to_a_csv_file_stands_under_the_columns_that_it_has(
+    tmp_path: Path, before: str
+) -> None:
+    path = tmp_path / "corrections.csv"
+    path.write_bytes(before.encode())
+    there = read(path, LABELS)
+    # A name that is a label: where columns were confused it would be read as one.
+    new = Correction("0a", "pos", "neg", "2026-01-31T10:00:00.000000+00:00", "irony")
+    assert add(path, [new], LABELS) == 1
+    *kept, added = read(path, LABELS)
+    assert kept == there
+    assert (added.example_id, added.label, added.by, added.at, added.why) == (
+        "0a",
+        "pos",
+        "neg",
+        new.at,
+        "irony",
+    )
+    assert path.read_bytes().startswith(before.encode())
+
+
+def test_without_a_column_for_reasons_only_a_reason_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    path.write_text("example_id,label,by,at\n0b,neg,Bob,2026-01-01\n")
+    without = Correction("0a", "pos", "Ann", "2026-01-31T10:00:00.000000+00:00")
+    assert add(path, [without], LABELS) == 1
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="no column 'why'"):
+        add(path, [replace(without, why="irony")], LABELS)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["corrections.jsonl", "corrections.csv"])
+@pytest.mark.parametrize("why", ["x" * 10_001, "\ud800", "nothing\0"])
+def test_what_could_not_be_read_again_is_not_added(tmp_path: Path, name: str, why: str) -> None:
+    path = tmp_path / name
+    (there,) = read_jsonl(LINE)
+    add(path, [there], LABELS)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="the answers cannot be added"):
+        add(path, [replace(there, why=why)], LABELS)
+    assert path.read_bytes() == before
 
 
 def test_nothing_is_added_to_a_file_that_is_broken(tmp_path: Path) -> None:
