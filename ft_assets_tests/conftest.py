@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import dagster as dg
 import pytest
 import yaml
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from ft_assets.paths import PROJECT
 from ft_assets_tests.tickets import materialize, task, tickets, write_csv
@@ -39,6 +42,14 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+
+
+@event.listens_for(Engine, "connect")
+def _without_waiting_for_the_disk(connection: Any, _record: Any) -> None:
+    """Dagster commits some thousand times in a run, and SQLite has the disk confirm each time: half of the time of a
+    test. What is written is seen at once all the same, and outlives any process; only a power cut could lose it."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
 
 
 def sample() -> dict[str, Any]:
