@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import dagster as dg
 import pytest
 import yaml
-from sqlalchemy import event
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from dagster._core.storage.runs.sqlite import sqlite_run_storage
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Engine
 
 from ft_assets.paths import PROJECT
@@ -50,6 +53,21 @@ def _without_waiting_for_the_disk(connection: Any, _record: Any) -> None:
     test. What is written is seen at once all the same, and outlives any process; only a power cut could lose it."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous=OFF")
+
+
+@lru_cache(maxsize=16)
+def _engine(url: str, poolclass: Any, connect_args: tuple[tuple[str, Any], ...]) -> Engine:
+    return create_engine(url, poolclass=poolclass, connect_args=dict(connect_args))
+
+
+def _same_engine(url: str, *, poolclass: Any, connect_args: Any = ()) -> Engine:
+    """What Dagster's SQLite storages make anew for each statement, and compile the statement for: a quarter of a run's
+    work. An engine of theirs (`NullPool`) holds no connection."""
+    return _engine(url, poolclass, tuple(dict(connect_args).items()))
+
+
+for storage in (sqlite_event_log, sqlite_run_storage):
+    storage.create_engine = _same_engine
 
 
 def sample() -> dict[str, Any]:
