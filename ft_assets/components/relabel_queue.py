@@ -41,6 +41,7 @@ def stages(task: Task) -> list[Stage]:
                 "sklearn.feature_extraction.text",
                 "sklearn.linear_model",
             ),
+            aside=True,
             describe=_describe,
             build=_build,
         )

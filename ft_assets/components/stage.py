@@ -36,6 +36,9 @@ __all__ = ["SOURCES_TAG", "Built", "Rule", "Stage", "Step", "Task", "Watch", "as
 SOURCES_TAG = "ft_assets/sources"
 """Tag of a materialisation: hash of what the watched sources held."""
 
+_PRIORITY = "dagster/priority"
+"""Dagster's tag: of the steps that could be made, the one with the highest number is next."""
+
 RESOURCES = {"artifact_store", "launcher"}
 """What `publish` uses."""
 
@@ -122,6 +125,8 @@ class Stage:
     """A lock file that the step holds from before its sources are told until it has published."""
     step: str = ""
     """Name of the step, where it makes several assets."""
+    aside: bool = False
+    """Whether nothing waits for it: a run makes it after all that could be made instead."""
     layer: Layer = "data"
     """Whether it follows its inputs at once, or by the task's policy."""
     watch: "Watch | None" = None
@@ -227,6 +232,7 @@ def assets_of(*stages: Stage) -> dg.AssetsDefinition:
         required_resource_keys=RESOURCES,
         config_schema={**FORCE, **first.settings},
         pool=first.pool,
+        op_tags={_PRIORITY: "-1"} if first.aside else None,
     )
     def step(context: dg.AssetExecutionContext, **inputs: Artifact) -> Iterator[Event]:
         yield from publish(context, stages, inputs)

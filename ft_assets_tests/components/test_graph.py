@@ -306,3 +306,8 @@ def test_no_row_of_the_raw_data_is_shown(
     result = by_asset(materialize(instance, task(tiny_bert_dir), "raw_examples"))
     shown = str({name: value.value for name, value in result["raw_examples"].metadata.items()})
     assert not any(row["body"] in shown for row in tickets())
+
+
+def test_nobody_waits_for_the_relabel_queue(trained: dg.DagsterInstance, tiny_bert_dir: Path) -> None:
+    made = list(by_asset(materialize(trained, task(tiny_bert_dir))))
+    assert made[-1] == "relabel_queue"
