@@ -5,14 +5,13 @@ Everything is real: the servers of `make dev`, the reviews, MiniLM, the worker. 
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import TimeoutError
 
 from ft_assets.components.audit import contract
 from ft_assets.components.stage import Task
@@ -46,9 +45,9 @@ def served(tmp_path_factory: pytest.TempPathFactory, tiny_bert_dir: Path) -> Ite
 @pytest.fixture
 def page(served: tuple[str, Path]) -> Iterator[Any]:
     """A browser before that UI."""
-    with browser_page() as page:
+    with browser_page(served[0]) as page:
         page.set_default_timeout(PAGE)
-        page.goto(served[0])
+        page.goto("/")
         yield page
 
 
@@ -76,23 +75,23 @@ def drop(data: Path, rows: list[dict[str, str]]) -> None:
 
 def see_the_chain_run(page: Any) -> None:
     """Nobody clicks: the page is only looked at again."""
+    made = '{assetOrError(assetKey: {path: ["tickets", "evaluation_report"]}) {... on Asset {'
+    made += "assetMaterializations(limit: 1) {runId}}}}"
+    wait_until(page, made, lambda told: told["assetOrError"].get("assetMaterializations"))
+    page.goto("/assets/tickets/evaluation_report?view=overview")
+    page.get_by_text("evaluation_report", exact=True).first.wait_for()
     link = page.get_by_role("link", name="open the report")
-    for _ in range(60):
-        open_page(page, "/assets/tickets/evaluation_report?view=overview")
-        page.get_by_text("evaluation_report", exact=True).first.wait_for()
-        with suppress(TimeoutError):
-            link.wait_for(timeout=5_000)
-            break
+    link.wait_for()
     keep(page, "flow-report")
     assert link.is_visible()
-    open_page(page, f"/locations/{LOCATION}/asset-groups/tickets/lineage")
+    page.goto(f"/locations/{LOCATION}/asset-groups/tickets/lineage")
     page.get_by_text("evaluation_report", exact=True).first.wait_for()
     page.wait_for_timeout(3_000)  # the graph is drawn piece by piece
     keep(page, "flow-lineage")
 
 
 def read_the_reason(page: Any) -> None:
-    open_page(page, "/runs?q[0]=tag%3Aft_assets%2Fstarted_by%3Dfollow_changes")
+    page.goto("/runs?q[0]=tag%3Aft_assets%2Fstarted_by%3Dfollow_changes")
     page.get_by_text(re.compile("ft_assets/because: checkpoint")).first.wait_for()
     page.get_by_text(re.compile("ft_assets/because: raw_examples")).first.wait_for()
     keep(page, "flow-runs")
@@ -100,19 +99,18 @@ def read_the_reason(page: Any) -> None:
 
 def see_the_failing_check(page: Any) -> None:
     """Labels that nobody knows are refused: the run fails, and the page says which check."""
+    failed_runs = "{runsOrError(filter: {statuses: [FAILURE]}) {... on Runs {results {runId}}}}"
+    wait_until(page, failed_runs, lambda told: told["runsOrError"]["results"])
+    page.goto("/assets/tickets/labeled_examples?view=checks")
+    page.get_by_text(re.compile(r"Checks \(\d+\)")).first.wait_for()
     failed = page.get_by_text("Failed", exact=True)
-    for _ in range(60):
-        open_page(page, "/assets/tickets/labeled_examples?view=checks")
-        page.get_by_text(re.compile(r"Checks \(\d+\)")).first.wait_for()
-        with suppress(TimeoutError):
-            failed.first.wait_for(timeout=5_000)
-            break
+    failed.first.wait_for()
     assert failed.first.is_visible()
     keep(page, "flow-check")
 
 
 def see_the_lineage(page: Any) -> None:
-    open_page(page, f"/locations/{LOCATION}/asset-groups/{TASK}/lineage")
+    page.goto(f"/locations/{LOCATION}/asset-groups/{TASK}/lineage")
     for asset in ASSETS:
         page.get_by_text(asset, exact=True).first.wait_for()
 
@@ -132,7 +130,7 @@ def watch_the_loss(page: Any) -> None:
     assert line.inner_text() != "Failure"
     keep(page, "run")
     # ... and the asset's page has the latest values, and a plot, while the step is still at work.
-    open_page(page, f"/assets/{TASK}/checkpoint?view=events")
+    page.goto(f"/assets/{TASK}/checkpoint?view=events")
     seen: dict[str, float] = {}
     while len(seen) < 2:
         page.reload()
@@ -140,7 +138,7 @@ def watch_the_loss(page: Any) -> None:
         seen[value(page, "step")] = float(value(page, "loss"))
     assert all(0 < loss < 5 for loss in seen.values()), seen
     assert row(page, "seconds_left").is_visible()
-    open_page(page, f"/assets/{TASK}/checkpoint?view=overview")
+    page.goto(f"/assets/{TASK}/checkpoint?view=overview")
     page.get_by_role("button", name="Plots").click()
     plot = page.get_by_text("loss", exact=True)
     plot.wait_for()
@@ -150,16 +148,18 @@ def watch_the_loss(page: Any) -> None:
 
 
 def see_the_run_succeed(page: Any, run: str) -> None:
-    open_page(page, run)
+    status = f'{{runOrError(runId: "{run.rpartition("/")[2]}") {{... on Run {{status}}}}}}'
+    wait_until(page, status, lambda told: told["runOrError"]["status"] in ("SUCCESS", "FAILURE", "CANCELED"))
+    page.goto(run)
     outcome = page.get_by_text(re.compile("^(Success|Failure|Canceled)$")).first
-    outcome.wait_for(timeout=RUN)
+    outcome.wait_for()
     assert outcome.inner_text() == "Success"
 
 
 def see_the_checks(page: Any) -> None:
     task = Task(TASK, TaskConfig.model_validate(sample()), Path())
     expected = contract(task, "labeled_examples")
-    open_page(page, f"/assets/{TASK}/labeled_examples?view=checks")
+    page.goto(f"/assets/{TASK}/labeled_examples?view=checks")
     page.get_by_text(f"Checks ({len(expected)})").wait_for()
     for rule in expected:
         page.get_by_text(rule.name, exact=True).first.wait_for()
@@ -174,7 +174,7 @@ def see_the_pictures(page: Any) -> None:
         ("train_split", "label_distribution"),
         ("checkpoint", "loss_curves"),
     ):
-        open_page(page, f"/assets/{TASK}/{asset}?view=overview")
+        page.goto(f"/assets/{TASK}/{asset}?view=overview")
         picture = row(page, key).locator("img")
         picture.wait_for()
         assert picture.evaluate("image => image.complete && image.naturalWidth > 0"), key
@@ -182,7 +182,7 @@ def see_the_pictures(page: Any) -> None:
 
 
 def open_the_report(page: Any) -> None:
-    open_page(page, f"/assets/{TASK}/evaluation_report?view=overview")
+    page.goto(f"/assets/{TASK}/evaluation_report?view=overview")
     link = page.get_by_role("link", name="open the report")
     link.wait_for()
     keep(page, "evaluation_report")
@@ -194,8 +194,14 @@ def open_the_report(page: Any) -> None:
     keep(page, "report")
 
 
-def open_page(page: Any, path: str) -> None:
-    page.goto(urljoin(page.url, path))
+def wait_until(page: Any, query: str, answered: Callable[[dict[str, Any]], Any]) -> None:
+    """Ask the UI's server until it answers so. The browser has an empty page meanwhile: drawing one that changes takes
+    half of the processor from what is waited for."""
+    page.goto("about:blank")
+    deadline = time.monotonic() + RUN / 1000
+    while not answered(page.request.post("/graphql", data={"query": query}).json()["data"]):
+        assert time.monotonic() < deadline, f"it did not happen: {query}"
+        page.wait_for_timeout(500)
 
 
 def row(page: Any, key: str) -> Any:

@@ -108,8 +108,12 @@ def serve(workspace: Path, environment: dict[str, str]) -> Iterator[str]:
 
 
 @contextmanager
-def browser_page() -> Iterator[Any]:
-    """A page of headless Chromium, from the distribution's packages; the test is skipped where there is none."""
+def browser_page(address: str | None = None) -> Iterator[Any]:
+    """A page of headless Chromium, from the distribution's packages; the test is skipped where there is none.
+
+    Args:
+        address: of the server that is meant where a path alone is given.
+    """
     from playwright.sync_api import sync_playwright
 
     names = ("chromium", "chromium-browser", "google-chrome")
@@ -120,7 +124,7 @@ def browser_page() -> Iterator[Any]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
         try:
-            yield browser.new_page(viewport={"width": 1600, "height": 1000})
+            yield browser.new_page(base_url=address, viewport={"width": 1600, "height": 1000})
         finally:
             browser.close()
 
