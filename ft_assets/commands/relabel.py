@@ -129,7 +129,7 @@ def import_answers(
     """
     from ft_assets.components.corrections import corrections_file
     from ft_assets.data.annotation import imported
-    from ft_assets.data.corrections import add, time_of, unknown
+    from ft_assets.data.corrections import add, read, time_of, undecided, unknown
 
     labels, path = task.config.label_rules.label_names(), corrections_file(task)
     if at is not None and time_of(at) is None:
@@ -144,11 +144,22 @@ def import_answers(
         f"{found.unanswered:,} rows without an answer"
     )
     if found.contested:
-        print(f"  about {found.contested:,} examples people differ: the latest answer holds")
+        print(
+            f"  about {found.contested:,} examples people differ: the latest answer holds, and of several of the same "
+            "time what most people say"
+        )
+    there = read(path, labels) if path.is_file() else []
+    tied = examples & undecided([*there, *found.corrections])
+    answers = [each for each in found.corrections if each.example_id not in tied]
+    if tied:
+        print(
+            f"  about {len(tied):,} examples as many people say different things: their answers are left out, and the "
+            "rows stay in the queue"
+        )
     if dry_run:
-        print(f"dry run: {len(unknown(path, found.corrections, labels)):,} lines would be added to {path}")
+        print(f"dry run: {len(unknown(path, answers, labels)):,} lines would be added to {path}")
         return
-    added = add(path, found.corrections, labels)
+    added = add(path, answers, labels)
     print(f"{added:,} lines added to {path}")
     if added:
         print(f"next: {what_follows(task, retrain=True)}")

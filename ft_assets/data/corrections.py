@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,18 @@ from ft_assets.data.spreadsheets import neutral, restored
 from ft_assets.disk import flock, make_directory, room, sync, write_synced
 from ft_assets.errors import UserError
 
-__all__ = ["COLUMNS", "REJECT", "Correction", "add", "parse", "read", "time_of", "unknown"]
+__all__ = [
+    "COLUMNS",
+    "REJECT",
+    "Correction",
+    "add",
+    "holding",
+    "parse",
+    "read",
+    "time_of",
+    "undecided",
+    "unknown",
+]
 
 COLUMNS = ("example_id", "label", "by", "at", "why")
 REJECT = "reject"
@@ -121,6 +132,29 @@ def unknown(path: Path, corrections: Sequence[Correction], labels: Sequence[str]
     contents = set(_new(read(path, labels) if path.is_file() else [], corrections))
     first = {_content(each): each for each in reversed(corrections)}
     return [each for each in corrections if first[_content(each)] is each and _content(each) in contents]
+
+
+def holding(corrections: Sequence[Correction]) -> list[Correction]:
+    """Those that hold, of the corrections of one text: the latest ones, and of these what most people say.
+
+    Several people may have answered at one time, as in exports that tell no times. Where as many say one thing as
+    another, those of all that lead are given: nothing is decided.
+    """
+    latest = max(each.at for each in corrections)
+    people: dict[str, set[str]] = {}
+    for each in corrections:
+        if each.at == latest:
+            people.setdefault(each.label, set()).add(each.by)
+    most = max(map(len, people.values()))
+    return [each for each in corrections if each.at == latest and len(people[each.label]) == most]
+
+
+def undecided(corrections: Iterable[Correction]) -> set[str]:
+    """Ids of the examples about which nothing is decided: as many people say different things at the latest time."""
+    about: dict[str, list[Correction]] = {}
+    for each in corrections:
+        about.setdefault(each.example_id, []).append(each)
+    return {example for example, said in about.items() if len({each.label for each in holding(said)}) > 1}
 
 
 def time_of(text: str) -> str | None:

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ft_assets.data.corrections import Correction
+from ft_assets.data.corrections import Correction, holding
 from ft_assets.errors import UserError
 from ft_assets.spill import slices
 
@@ -54,7 +54,7 @@ class Rulings:
 
 
 def rulings(corrections: Sequence[Correction], table: pa.Table, merged: pa.Table) -> Rulings:
-    """The ruling on each text that is corrected: that of the latest correction.
+    """The ruling on each text that is corrected: what `corrections.holding` gives.
 
     Args:
         corrections: All lines of the file.
@@ -62,29 +62,29 @@ def rulings(corrections: Sequence[Correction], table: pa.Table, merged: pa.Table
         merged: Rows that were merged into those (`MERGED_SCHEMA`).
 
     Raises:
-        UserError: Two of the same time say different things about one text: names the lines.
+        UserError: As many people say different things about one text at the same time: names the lines.
     """
     if not corrections:
         return Rulings.none()
     asked = sorted({each.example_id for each in corrections})
     lives_as = _lives_as(asked, merged)
     keys = _text_keys(table, set(lives_as.values()))
-    lines = pl.DataFrame(
-        [(keys.get(lives_as[each.example_id]), each.label, each.at, each.line) for each in corrections],
-        schema=_SCHEMA,
-        orient="row",
-    ).drop_nulls("text_key")
-    latest = lines.filter(pl.col("at") == pl.col("at").max().over("text_key")).sort("text_key", "line")
-    differ = latest.filter(pl.col("ruling").n_unique().over("text_key") > 1)
-    if differ.height:
-        first = differ.filter(pl.col("text_key") == differ["text_key"][0])
-        raise UserError(
-            "two corrections of the same time say different things about one text",
-            where=f"lines {', '.join(map(str, first['line']))} of the corrections",
-            do="take one of them out, or give the one that holds a later `at`",
-        )
+    about: dict[str, list[Correction]] = {}
+    for each in corrections:
+        if (key := keys.get(lives_as[each.example_id])) is not None:
+            about.setdefault(key, []).append(each)
+    texts = []
+    for key, said in sorted(about.items()):
+        held = sorted(holding(said), key=lambda each: each.line)
+        if len({each.label for each in held}) > 1:
+            raise UserError(
+                "two corrections of the same time say different things about one text",
+                where=f"lines {', '.join(str(each.line) for each in held)} of the corrections",
+                do="take one of them out, or give the one that holds a later `at`",
+            )
+        texts.append((key, held[-1].label, held[-1].at, held[-1].line))
     unused = tuple(each for each in asked if lives_as[each] not in keys)
-    return Rulings(latest.unique("text_key", keep="last", maintain_order=True), len(corrections), unused)
+    return Rulings(pl.DataFrame(texts, schema=_SCHEMA, orient="row"), len(corrections), unused)
 
 
 def _lives_as(ids: Sequence[str], merged: pa.Table) -> dict[str, str]:

@@ -293,6 +293,42 @@ def test_from_the_queue_to_a_spreadsheet_and_back(
     assert (row["example_id"], row["label"]) == (wrong["example_id"], wrong["suggested"])
 
 
+def test_answers_without_a_time_are_a_vote_and_a_tie_stays_in_the_queue(
+    instance: dg.DagsterInstance,
+    project_data: Path,
+    made: Task,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first, second = (row["example_id"] for row in table(project_data, instance, "labeled_examples")[:2])
+    said = {first: ["billing", "delivery", "delivery"], second: ["billing", "delivery"]}
+    records = [
+        {
+            "id": each,
+            "fields": {"text": "x"},
+            "responses": {
+                "label": [{"user_id": f"u{user}", "value": value} for user, value in enumerate(values)]
+            },
+        }
+        for each, values in said.items()
+    ]
+    export = tmp_path / "records.json"
+    export.write_text(json.dumps(records))
+    import_answers(made, export, at="2026-02-01")
+    told = capsys.readouterr().out
+    assert "about 2 examples people differ" in told
+    assert "about 1 examples as many people say different things" in told and "3 lines added" in told
+    assert materialize(instance, made, "labeled_examples").success
+    (row,) = [row for row in table(project_data, instance, "labeled_examples") if row["corrected"]]
+    assert (row["example_id"], row["label"]) == (first, "delivery")
+
+    # One more has answered, at the same time: a tie with what is in the file already.
+    records[0]["responses"]["label"] = [{"user_id": "u9", "value": "billing"}]
+    export.write_text(json.dumps(records[:1]))
+    import_answers(made, export, at="2026-02-01", dry_run=True)
+    assert "dry run: 0 lines would be added" in capsys.readouterr().out
+
+
 def test_a_task_may_do_without_a_queue(tiny_bert_dir: Path) -> None:
     none = task(tiny_bert_dir, relabel={"queue": 0})
     assert "relabel_queue" not in {stage.asset for stage in stages_of(none)}

@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from ft_assets.data.corrections import COLUMNS, REJECT, Correction, add, parse, read, time_of
+from ft_assets.data.corrections import (
+    COLUMNS,
+    REJECT,
+    Correction,
+    add,
+    holding,
+    parse,
+    read,
+    time_of,
+    undecided,
+)
 from ft_assets.errors import UserError
 
 LABELS = ["neg", "pos", "-1"]
@@ -46,6 +56,33 @@ def test_no_reason_need_be_given() -> None:
 @pytest.mark.parametrize("name", ["corrections.jsonl", "corrections.csv"])
 def test_an_empty_file_holds_none(data: bytes, name: str) -> None:
     assert parse(data, Path(name), LABELS) == []
+
+
+def said(*answers: tuple[str, str, str]) -> list[Correction]:
+    """Corrections of one example: label, by and day."""
+    return [
+        Correction("0a", label, by, time_of(f"2026-01-{day}") or "", line=line)
+        for line, (label, by, day) in enumerate(answers, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "held"),
+    [
+        ([("pos", "Ann", "02"), ("neg", "Bob", "01"), ("neg", "Cid", "01")], ["pos"]),  # the latest
+        ([("pos", "Ann", "01"), ("neg", "Bob", "01"), ("pos", "Cid", "01")], ["pos"]),  # what most say
+        (
+            [("pos", "Ann", "01"), ("neg", "Bob", "01"), ("pos", "Ann", "01")],
+            ["neg", "pos"],
+        ),  # two people, not three
+        ([("pos", "Ann", "01"), ("neg", "Ann", "01")], ["neg", "pos"]),
+    ],
+)
+def test_the_latest_answer_holds_and_of_one_time_what_most_people_say(
+    answers: list[tuple[str, str, str]], held: list[str]
+) -> None:
+    assert sorted({each.label for each in holding(said(*answers))}) == held
+    assert undecided(said(*answers)) == ({"0a"} if len(held) > 1 else set())
 
 
 def test_times_are_compared_in_utc_whatever_their_zone() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
@@ -38,6 +40,12 @@ def test_a_row_that_was_merged_is_corrected_where_it_lives_now() -> None:
     found = rulings([correction("old", "pos", 1, 1)], ROWS, chain)
     assert texts(found) == [("bb", "pos", 1)]
     assert found.unused == ()
+
+
+def test_of_the_same_time_what_most_people_say_holds_whatever_rows_they_named() -> None:
+    lines = [correction("e0", "pos", 1, 1), correction("e1", "neg", 1, 2), correction("e0", "neg", 1, 3)]
+    people = [replace(each, by=by) for each, by in zip(lines, ("Ann", "Bob", "Cid"), strict=True)]
+    assert texts(rulings(people, ROWS, merged())) == [("aa", "neg", 3)]
 
 
 def test_two_of_the_same_time_that_differ_are_an_error_that_names_the_lines() -> None:

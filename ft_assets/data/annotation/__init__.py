@@ -22,7 +22,7 @@ from typing import Any, Literal
 from ft_assets.data.annotation import argilla, flat, label_studio
 from ft_assets.data.annotation.answer import Answer, unusable
 from ft_assets.data.corrections import REJECT, Correction, time_of
-from ft_assets.data.formats import nearest
+from ft_assets.data.formats import Repeating, json_object, nearest
 from ft_assets.data.spreadsheets import restored, to_csv
 
 __all__ = ["ENDINGS", "Imported", "Tool", "exported", "imported"]
@@ -38,7 +38,7 @@ class Imported:
     Attributes:
         corrections: In the order of the file, for `corrections.add`.
         unanswered: Rows that nobody has answered, or whose answer was skipped, is a draft or was thrown away.
-        contested: Examples to which people have given different answers; the latest one decides.
+        contested: Examples to which people have given different answers; which one holds `corrections.holding` says.
     """
 
     corrections: list[Correction]
@@ -123,9 +123,9 @@ def _items(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         if ending == ".csv":
             found: list[Any] = _csv_rows(text, path.name)
         elif ending == ".jsonl":
-            found = [json.loads(line) for line in text.split("\n") if line.strip()]
+            found = [_parsed(line, path.name) for line in text.split("\n") if line.strip()]
         else:
-            found = json.loads(text)
+            found = _parsed(text, path.name)
     except (ValueError, RecursionError, csv.Error) as error:
         raise unusable(path.name, f"it is no {ending[1:].upper()}", "export it again") from error
     if not isinstance(found, list):
@@ -136,8 +136,20 @@ def _items(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         yield row, item
 
 
+def _parsed(text: str, name: str) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = json_object(pairs)
+        if isinstance(made, Repeating):
+            raise unusable(name, "a key stands twice in one object: which value is meant?", "export it again")
+        return made
+
+    return json.loads(text, object_pairs_hook=unique)
+
+
 def _csv_rows(text: str, name: str) -> list[Any]:
     header, *rows = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+    if len(set(header)) < len(header):
+        raise unusable(name, "a column stands twice: which one is meant?", "take one of them out")
     for number, cells in enumerate(rows, 1):
         if cells and len(cells) != len(header):
             raise unusable(

@@ -303,3 +303,22 @@ def test_what_the_queue_suggests_is_not_taken_for_an_answer(tmp_path: Path) -> N
         assert (found.corrections, found.unanswered) == ([], 1)
     with pytest.raises(UserError, match="no column 'label'"):
         taken(tmp_path / "queue.jsonl", exported([QUEUED], ".jsonl").decode(), by="Ann", at=AT)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", "example_id,label,label\n0a,pos,neg\n", "a column stands twice"),
+        ("a.jsonl", '{"example_id": "0a", "label": "pos", "label": "neg"}', "a key stands twice"),
+        (
+            "a.json",
+            '[{"data": {"example_id": "0a", "example_id": "0b"}, "annotations": []}]',
+            "a key stands twice",
+        ),
+    ],
+)
+def test_of_two_values_under_one_name_none_is_chosen(
+    tmp_path: Path, name: str, content: str, told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        taken(tmp_path / name, content, by="Ann", at=AT)
