@@ -29,7 +29,8 @@ AUDIT_LOADS = ("ft_assets.data.contract_runner",)
 def contract(task: Task, asset: str) -> tuple[Expectation, ...]:
     """The expectations of one data stage of a task."""
     config = task.config
-    return tuple(expectations(asset, config.label_names, config.contracts, config.cleaning))
+    rated = config.columns.rated
+    return tuple(expectations(asset, config.label_names, config.contracts, config.cleaning, rated=rated))
 
 
 def write_and_audit(

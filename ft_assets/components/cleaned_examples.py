@@ -41,10 +41,12 @@ def stages(task: Task) -> list[Stage]:
                 "ft_assets.data.markup",
                 "ft_assets.data.merging",
                 "ft_assets.data.quality",
+                "ft_assets.data.ratings",
                 *AUDIT_CODE,
             ),
             config={
                 "conversations": generates(task.config.task_type),
+                "rated": task.config.columns.rated,
                 # What becomes of near duplicates is decided once rows have their labels.
                 "cleaning": task.config.cleaning.model_dump(mode="json", exclude={"near_duplicates"}),
                 "contracts": task.config.contracts.model_dump(mode="json"),
@@ -119,6 +121,7 @@ def _build(step: Step) -> Built:
         step.inputs["raw_examples"].table(),
         task.config.cleaning,
         conversations=generates(task.config.task_type),
+        rated=task.config.columns.rated,
         kept=CleanedParts(cleaned_dir() / task.name, rules),
         names=_names(step),
     )

@@ -36,6 +36,7 @@ from ft_assets.data.examples import (
 from ft_assets.data.markup import without_html
 from ft_assets.data.merging import first_seen, keep_by_id, merge, merged_table, repeated, several_groups
 from ft_assets.data.personal import pseudonyms, replace
+from ft_assets.data.ratings import replaced
 from ft_assets.data.texts import (
     LENGTH_EDGES,
     lengths,
@@ -73,6 +74,7 @@ def clean(
     config: CleaningConfig,
     *,
     conversations: bool = False,
+    rated: bool = False,
     kept: CleanedParts | None = None,
     names: NameFinder | None = None,
 ) -> StageTables:
@@ -82,6 +84,7 @@ def clean(
         table: `RAW_SCHEMA` rows.
         config: What to repair and what to refuse.
         conversations: Whether rows are conversations: their context and answer are texts, too.
+        rated: Whether labels are ratings (`ratings.as_label`). Rows are merged once these are counted (`labels`).
         kept: What was made of the same rows by the same rules before, and receives what is made now.
         names: What finds names (`config.names`); None: they stay.
 
@@ -96,14 +99,14 @@ def clean(
     told = _Told()
     usable, refused = Spill(CLEANED_SCHEMA), Spill(QUARANTINE_SCHEMA)
     for part in parts(table):
-        done = kept.get(part.select(_CLEANED), lambda rows: _clean(rows, config, conversations, names))
+        done = kept.get(part.select(_CLEANED), lambda rows: _clean(rows, config, conversations, rated, names))
         usable.add(done.usable)
         refused.add(_with_places(done.refused, part))
         told.add(done.told)
     kept.forget_others()
     cleaned = usable.table()
     same = repeated(cleaned)
-    gone = merge(same)
+    gone = merge(same.clear() if rated else same)
     examples = keep_by_id(first_seen(cleaned, same), gone["place"])
     quarantine = keep_by_id(refused.table())
     merged = merged_table(gone)
@@ -129,11 +132,11 @@ def _kinds(config: CleaningConfig) -> list[str]:
 
 
 def _clean(
-    rows: pa.Table, config: CleaningConfig, conversations: bool, names: NameFinder | None
+    rows: pa.Table, config: CleaningConfig, conversations: bool, rated: bool, names: NameFinder | None
 ) -> CleanedPart:
     """What becomes of each row by itself."""
     told = _Told()
-    repaired = _repair(to_polars(rows), config, conversations, told, names)
+    repaired = _repair(to_polars(rows), config, told, names, conversations=conversations, rated=rated)
     good, bad = _judged(repaired, config, conversations)
     good = good.with_columns(text_keys(read_texts(good)).alias("text_key"))
     usable, refused = from_polars(good, CLEANED_SCHEMA, sort=False), quarantine_rows(bad, STAGE)
@@ -171,9 +174,11 @@ class _Told:
 def _repair(
     frame: pl.DataFrame,
     config: CleaningConfig,
-    conversations: bool,
     told: _Told,
     names: NameFinder | None,
+    *,
+    conversations: bool,
+    rated: bool,
 ) -> pl.DataFrame:
     """The frame with repaired texts; what was changed is added to `told`."""
     groups = frame["group"]
@@ -183,10 +188,12 @@ def _repair(
             groups, partial(pseudonyms, kinds=config.personal_data, regions=regions, every=every)
         )
     if not conversations:
-        # Names of classes are no names of people: `jordan`, `paris`.
-        labels = _by_value(
-            frame["label"], lambda values: _without_personal_data(values, config, _Told(), None)
-        )
+
+        def without(values: pl.Series) -> pl.Series:
+            # Names of classes are no names of people: `jordan`, `paris`.
+            return _without_personal_data(values, config, _Told(), None)
+
+        labels = _by_value(frame["label"], partial(replaced, function=without) if rated else without)
         return frame.with_columns(_repaired(frame["text"], config, told, names), labels, groups)
     whole = [_repaired(frame[name], config, told, names, conversations=True) for name in ("text", "label")]
     contexts = [json.loads(value) if value else [] for value in frame["context"]]

@@ -96,6 +96,8 @@ def expectations(
     labels: Sequence[str] | None,
     contracts: ContractsConfig | None = None,
     cleaning: CleaningConfig | None = None,
+    *,
+    rated: bool = False,
 ) -> list[Expectation]:
     """The contract of a stage.
 
@@ -104,6 +106,7 @@ def expectations(
         labels: The task's label names; None: the model writes, and labels are answers.
         contracts: Limits that are a matter of taste.
         cleaning: Its length limits are part of the cleaned stage's contract.
+        rated: Whether labels are ratings: then rows with one text are merged by the labelled stage alone.
 
     Raises:
         ValueError: there is no such stage, or a check of the task's own has the name of another one.
@@ -113,6 +116,7 @@ def expectations(
         None if labels is None else list(labels),
         contracts or ContractsConfig(),
         cleaning or CleaningConfig(),
+        rated,
     )
     by_stage = {"raw_examples": make.raw, "cleaned_examples": make.cleaned, "labeled_examples": make.labeled}
     if stage not in STAGES:
@@ -151,6 +155,7 @@ class _Maker:
     labels: list[str] | None
     contracts: ContractsConfig
     cleaning: CleaningConfig
+    rated: bool
 
     def raw(self) -> list[Expectation]:
         return [
@@ -171,6 +176,9 @@ class _Maker:
 
     def cleaned(self) -> list[Expectation]:
         low, high = self.cleaning.min_chars, self.cleaning.max_chars
+        merged = self._flag(
+            "duplicates_merged", "first_of_text_and_label", "no text stands twice with the same label"
+        )
         return [
             *self._common("check the quarantine for why no row was left"),
             self._not_null("text", "every example has a text"),
@@ -186,9 +194,7 @@ class _Maker:
             ),
             self._flag("text_decodable", "no_replacement", "no text holds a lost character (U+FFFD)"),
             *self._impersonal(),
-            self._flag(
-                "duplicates_merged", "first_of_text_and_label", "no text stands twice with the same label"
-            ),
+            *([] if self.rated else [merged]),
             self._quarantined("the reason of each, and set `cleaning:` in the task"),
         ]
 

@@ -140,24 +140,29 @@ class _Ratings:
 
     def __init__(self, config: LabelsConfig, same: pl.DataFrame) -> None:
         self._config = config
-        self._pooled = self._rated(same)
-        self._repeated = same.select("text_key").unique()
         self._tally = pl.DataFrame()
         self._usable = self._unusable = 0
         self.unknown = Counter[str]()
+        self._pooled = self._counted(self._rated(same))
+        self._repeated = same.select("text_key").unique()
 
     def _rated(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """One line a rating: text_key, label (as it was read) and mapped (the label that it is for)."""
+        """One line a rating that counts: text_key, label (as it was read) and mapped (the label that it is for)."""
         return votes(rows).with_columns(_map(self._config).alias("mapped"))
+
+    def _counted(self, rated: pl.DataFrame) -> pl.DataFrame:
+        """The same, once they are counted for the summary."""
+        bad = rated.filter(pl.col("mapped").is_null())
+        self._usable += rated.height - bad.height
+        self._unusable += bad.height
+        self.unknown.update(_values(bad))
+        return rated
 
     def __call__(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows with `mapped` (the label) and `rule` (why there is none)."""
-        own = self._rated(rows)
-        bad = own.filter(pl.col("mapped").is_null())
-        self._usable, self._unusable = self._usable + own.height - bad.height, self._unusable + bad.height
-        self.unknown.update(_values(bad))
-        elsewhere = self._pooled.join(rows.select("text_key").unique(), on="text_key", how="semi")
-        rated = pl.concat([own.join(self._repeated, on="text_key", how="anti"), elsewhere])
+        own = self._counted(self._rated(rows.join(self._repeated, on="text_key", how="anti")))
+        together = self._pooled.join(rows.select("text_key").unique(), on="text_key", how="semi")
+        rated = pl.concat([own, together])
         self._tally = tally(rated)
         decided = self._by_mean(rated) if self._config.rated_by == "mean" else majority(self._tally)
         judged = rows.join(decided, on="text_key", how="left", maintain_order="left")

@@ -54,7 +54,7 @@ from ft_assets.data.formats import (
 )
 from ft_assets.data.forms import Form, Unusable, columns_by_field, recognised
 from ft_assets.data.layouts import Layout, load_layout
-from ft_assets.data.ratings import as_label, pseudonym
+from ft_assets.data.ratings import as_label, is_list, pseudonym
 from ft_assets.data.times import microseconds
 from ft_assets.errors import UserError
 from ft_assets.sources.files import shown_name
@@ -297,10 +297,12 @@ class _Source:
         """The raw label: what stands in its column, or the ratings."""
         columns = self.columns
         if columns.ratings:
-            return as_label(zip(columns.ratings, values, strict=True))
+            # A column is a rater, a list in it those of people whom nothing tells apart.
+            raters = zip(columns.ratings, values, strict=True)
+            return as_label((None if is_list(value) else pseudonym(name), value) for name, value in raters)
         if columns.rater:
             label, rater = values
-            return as_label([(pseudonym(rater) if rater else None, label)])
+            return as_label([(pseudonym(rater) if rater and rater.strip() else None, label)])
         return values[0]
 
     def _columns_of_form(self, there: Sequence[str]) -> Sequence[str]:

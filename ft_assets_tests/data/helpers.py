@@ -104,7 +104,7 @@ def split(table: pa.Table, config: SplitsConfig, **more: Any) -> dict[SplitName,
 def rated(*examples: tuple[str, list[str] | None], labels: LabelsConfig, **given: Any) -> StageTables:
     """Rows of (text, ratings) taken through cleaning and labelling."""
     table = raw_table(*((text, as_label((None, each) for each in said or [])) for text, said in examples))
-    return label(clean(table, CleaningConfig()).examples, labels, rated=True, **given)
+    return label(clean(table, CleaningConfig(), rated=True).examples, labels, rated=True, **given)
 
 
 def corrected(

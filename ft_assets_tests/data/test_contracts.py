@@ -217,6 +217,12 @@ def test_duplicates_left_fail_at_cleaning_and_labelling():
         assert {key: outcome.example_ids for key, outcome in found.items()} == {name: ["e001"]}
 
 
+def test_rows_that_are_ratings_of_one_text_may_stand_twice_until_they_are_counted():
+    names = {each.name for each in expectations("cleaned_examples", ["a", "b"], rated=True)}
+    assert "duplicates_merged" not in names
+    assert "texts_unique" in {each.name for each in expectations("labeled_examples", ["a", "b"], rated=True)}
+
+
 def test_nothing_left_is_critical():
     made = stages([("a", "?"), ("b", "?")])
     found = failures("labeled_examples", made)

@@ -171,6 +171,18 @@ def test_a_rating_that_is_no_label_does_not_count_and_is_listed():
     assert tables.summary["ratings"]["unusable"] == 3
 
 
+def test_ratings_of_rows_that_are_equal_are_counted_once_in_all():
+    tables = rated(("a", ["pos"]), ("a", ["pos"]), ("a", ["neg"]), ("b", ["?"]), ("b", ["?"]), labels=NAMES)
+    assert rows(tables, "text", "label", "disagreement") == [("a", "pos", 1 / 3)]
+    assert (tables.summary["ratings"]["ratings"], tables.summary["ratings"]["unusable"]) == (3, 2)
+
+
+def test_personal_data_in_a_rating_is_replaced_and_the_others_count():
+    tables = rated(("a", ["pos\nanna@example.com", "pos", "neg", "pos"]), labels=NAMES)
+    assert rows(tables, "label", "disagreement") == [("pos", 1 / 3)]
+    assert tables.summary["unknown_values"] == [{"value": "pos <EMAIL>", "rows": 1}]
+
+
 def test_numbers_are_averaged_before_the_thresholds():
     tables = rated(("a", ["2", "2", "-3"]), ("b", ["-1", "-1", "1"]), labels=RATING)
     # Means 0.33 and -0.33: neutral, though most ratings of each are for another label.
@@ -209,7 +221,9 @@ def test_a_correction_settles_a_conflict():
 
 def test_a_correction_settles_a_tie_and_the_disagreement_is_with_its_label():
     cleaned = clean(
-        raw_table(("a", as_label([(None, "pos"), (None, "neg"), (None, "neg")]))), CleaningConfig()
+        raw_table(("a", as_label([(None, "pos"), (None, "neg"), (None, "neg")]))),
+        CleaningConfig(),
+        rated=True,
     )
     lines = [Correction("e000", "pos", "Ann", "2026-01-31T00:00:00.000000+00:00", line=1)]
     tables = label(
@@ -245,7 +259,7 @@ def test_nothing_of_corrections_is_told_where_there_are_none():
 )
 def test_with_ratings_and_corrections_every_row_is_kept_merged_or_refused(examples, changes):
     table = raw_table(*((text, as_label((None, each) for each in said)) for text, said in examples))
-    cleaned = clean(table, CleaningConfig())
+    cleaned = clean(table, CleaningConfig(), rated=True)
     lines = [
         Correction(f"e{row:03d}", to, "Ann", f"2026-01-31T00:00:00.00000{place}+00:00", line=place)
         for place, (row, to) in enumerate(changes)

@@ -4,7 +4,16 @@ import polars as pl
 import pytest
 
 from ft_assets.data.formats import Json
-from ft_assets.data.ratings import as_label, disagreement, majority, pseudonym, ratings_of, tally, votes
+from ft_assets.data.ratings import (
+    as_label,
+    disagreement,
+    majority,
+    pseudonym,
+    ratings_of,
+    replaced,
+    tally,
+    votes,
+)
 
 
 def test_a_pseudonym_tells_raters_apart_and_not_who_they_are() -> None:
@@ -35,9 +44,31 @@ def test_the_ratings_of_a_row_are_one_label_until_they_are_counted() -> None:
     assert as_label([("first", None), ("second", "")]) is None
 
 
+def voted(*rows: tuple[str, list[tuple[str | None, str]]]) -> list[tuple[str, str]]:
+    """The votes of rows of (text_key, ratings)."""
+    labels = [(key, as_label(said)) for key, said in rows]
+    return sorted(votes(pl.DataFrame(labels, schema=["text_key", "label"], orient="row")).rows())
+
+
 def test_each_rating_is_a_vote_and_a_row_without_any_has_none() -> None:
-    rows = pl.DataFrame({"text_key": ["a", "b"], "label": [as_label([("x", "pos"), ("y", "neg")]), None]})
-    assert votes(rows).rows() == [("a", "pos"), ("a", "neg")]
+    assert voted(("a", [("x", "pos"), ("y", "neg")]), ("b", [])) == [("a", "neg"), ("a", "pos")]
+
+
+def test_what_a_rater_has_said_of_a_text_counts_once_whatever_white_space_stands_around_it() -> None:
+    twice = [("x", "pos"), ("x", "pos ")]
+    assert voted(("a", twice), ("a", twice), ("b", twice)) == [("a", "pos"), ("b", "pos")]
+    assert voted(("a", [("x", "pos")]), ("a", [("x", "neg")])) == [("a", "neg"), ("a", "pos")]
+
+
+def test_what_nobody_is_named_for_counts_each_time() -> None:
+    assert voted(("a", [(None, "pos"), (None, "pos")]), ("a", [(None, "pos")])) == [("a", "pos")] * 3
+
+
+def test_ratings_are_changed_one_by_one_so_that_the_list_stays_whole() -> None:
+    label = as_label([("x", 'pos\nanna@example.com"'), (None, "neg")])
+    (made, none) = replaced(pl.Series([label, None]), lambda said: said.str.replace("neg", '"'))
+    assert json.loads(made) == [["x", 'pos\nanna@example.com"'], [None, '"']]
+    assert none is None
 
 
 def counted(*ratings: tuple[str, str | None]) -> pl.DataFrame:

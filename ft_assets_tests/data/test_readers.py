@@ -265,7 +265,9 @@ def test_the_columns_of_several_raters_are_one_label_until_they_are_counted(tmp_
     file = tmp_path / "rated.csv"
     file.write_text("text,first,second\nfine,pos,neg\nbad,,\n")
     tables = read(file, ColumnsConfig(ratings=["first", "second"]))
-    assert rows(tables, "text", "label") == [("fine", '[["first", "pos"], ["second", "neg"]]'), ("bad", None)]
+    first, second = pseudonym("first"), pseudonym("second")
+    said = json.dumps([[first, "pos"], [second, "neg"]])
+    assert rows(tables, "text", "label") == [("fine", said), ("bad", None)]
     assert tables.summary["without_label"] == 1
 
 
@@ -274,8 +276,8 @@ def test_a_column_may_hold_a_list_of_ratings(tmp_path):
         tmp_path / "rated.jsonl", {"text": "a", "said": ["pos", 2, None]}, {"text": "b", "said": "neg"}
     )
     assert rows(read(file, ColumnsConfig(ratings=["said"])), "label") == [
-        ('[["said", "pos"], ["said", "2"]]',),
-        ('[["said", "neg"]]',),
+        ('[[null, "pos"], [null, "2"]]',),  # nothing tells who has said which
+        (json.dumps([[pseudonym("said"), "neg"]]),),
     ]
 
 
@@ -294,10 +296,19 @@ def test_two_raters_who_agree_are_not_taken_for_a_duplicate(tmp_path):
     file = tmp_path / "rated.csv"
     file.write_text("text,label,who\na,pos,ann\na,pos,bob\na,neg,eve\na,pos,ann\n")
     raw = read(file, ColumnsConfig(rater="who"))
-    cleaned = clean(raw.examples, CleaningConfig())
-    assert cleaned.summary["merged"] == 1  # what ann has said twice
+    cleaned = clean(raw.examples, CleaningConfig(), rated=True)
+    labelled = label(cleaned.examples, LabelsConfig(names=["pos", "neg"]), rated=True)
+    assert rows(labelled, "label", "disagreement") == [("pos", 1 / 3)]  # what ann has said twice counts once
+
+
+@pytest.mark.parametrize("nobody", [None, "", " "])
+def test_where_nobody_is_named_each_row_is_a_rating(tmp_path, nobody):
+    said = [{"text": "a", "label": each, "who": nobody} for each in ("pos", "pos", "neg")]
+    raw = read(jsonl(tmp_path / "rated.jsonl", *said), ColumnsConfig(rater="who"))
+    cleaned = clean(raw.examples, CleaningConfig(), rated=True)
     labelled = label(cleaned.examples, LabelsConfig(names=["pos", "neg"]), rated=True)
     assert rows(labelled, "label", "disagreement") == [("pos", 1 / 3)]
+    assert labelled.summary["merged"] == 2
 
 
 # --- times, and the split that a source is for ----------------------------------------------------------------
