@@ -81,6 +81,7 @@ def render_html(
         "duration": duration,
         "size": size,
         "number": lambda value: "not measured" if value is None else f"{value:,.0f}",
+        "speed": speed,
         "estimate": estimate,
         "signed": signed,
         "unbroken": unbroken,
@@ -136,6 +137,13 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def speed(per_second: float | None) -> str:
+    """Whole things a second, or two digits where they are few: 0.26 are not none."""
+    if per_second is None:
+        return "not measured"
+    return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.2g}"
 
 
 def size(count: float | None) -> str:

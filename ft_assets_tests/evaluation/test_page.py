@@ -7,7 +7,7 @@ import pytest
 
 from ft_assets.evaluation import text_generation
 from ft_assets.evaluation.config import EvaluationConfig
-from ft_assets.evaluation.page import duration, estimate, signed, size, unbroken
+from ft_assets.evaluation.page import duration, estimate, signed, size, speed, unbroken
 from ft_assets.evaluation.report import build_report, render_html
 from ft_assets.evaluation.text_classification import evaluate_predictions
 from ft_assets_tests.evaluation.helpers import (
@@ -278,6 +278,10 @@ def test_a_row_without_text_is_shown_empty():
         (duration(114.2), "1 min 54 s"),
         (duration(7_260), "2 h 1 min"),
         (duration(None), "not measured"),
+        (speed(1234.5), "1,234"),
+        (speed(9.96), "10"),
+        (speed(0.2578), "0.26"),
+        (speed(None), "not measured"),
         (size(842 * 2**20), "842 MiB"),
         (size(3 * 2**30), "3.0 GiB"),
         (size(None), "not measured"),
