@@ -44,13 +44,16 @@ def drawn(table: pa.Table, most: int) -> pa.Table:
     """Rows of whole clusters, `most` of them at the most; all if there are no more.
 
     Clusters are taken in the order of a hash of their keys, so the draw does not depend on the order of the rows, and
-    hardly on which others there are.
+    hardly on which others there are. One that is larger than the room that is left is passed over.
     """
     if table.num_rows <= most:
         return table
     codes, order, sizes = _in_hash_order(table["cluster"])
     taken = np.zeros(len(sizes), dtype=bool)
-    taken[order[np.cumsum(sizes[order]) <= most]] = True
+    left = most
+    for cluster, size in zip(order.tolist(), sizes[order].tolist(), strict=True):
+        if size <= left:
+            taken[cluster], left = True, left - size
     return take(table, np.flatnonzero(taken[codes]))
 
 

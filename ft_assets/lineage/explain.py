@@ -1,7 +1,7 @@
 """The life of one row: where it was read, what changed it, what became of it, which models and reports know it.
 
 Told for every version of every asset that is still in the store, the current one first. Text is shown only masked, and
-none from `raw_examples`.
+none from `raw_examples`. So are labels, which are whole answers where a model writes.
 """
 
 from __future__ import annotations
@@ -254,19 +254,20 @@ class _Life:
 
     def _suspected(self, build: Build, example_id: str) -> None:
         for row in rows_of(build, "examples", example_id) or []:
-            facts = {name: row[name] for name in ("rank", "label", "suggested", "score", "confidence")}
-            self._note(build, example_id, "suspected", **facts)
+            facts = {name: row[name] for name in ("rank", "score", "confidence")}
+            labels = {name: _shown(row[name]) for name in ("label", "suggested")}
+            self._note(build, example_id, "suspected", **labels, **facts)
 
     def _labelled(self, build: Build, row: Mapping[str, Any]) -> dict[str, Any]:
         near = self._near(build, str(row["example_id"]))
-        facts = {"label": row["label"], "cluster": _cluster(row["cluster"])}
+        facts: dict[str, Any] = {"label": _shown(row["label"]), "cluster": _cluster(row["cluster"])}
         if near:
             facts["near_duplicates"] = dict(list(near.items())[:MOST_LISTED])
         # What an older version was built by knows neither.
         facts |= {name: row[name] for name in ("disagreement", "corrected") if row.get(name) is not None}
         for cleaned, _ in self._inputs(build, "cleaned_examples"):
             for before in rows_of(cleaned, "examples", str(row["example_id"])) or []:
-                return facts | {"label_as_read": mask(str(before["label"]))}
+                return facts | {"label_as_read": _shown(before["label"])}
         return facts
 
     def _near(self, build: Build, example_id: str) -> dict[str, float]:
@@ -316,7 +317,7 @@ class _Life:
     def _assigned(self, split: Build, example_id: str) -> None:
         self._refused(split, example_id)
         for row in rows_of(split, "examples", example_id) or []:
-            facts = {"label": row["label"], "cluster": _cluster(str(row["cluster"]))}
+            facts = {"label": _shown(row["label"]), "cluster": _cluster(str(row["cluster"]))}
             self._note(split, example_id, "assigned", **facts, **_recorded(split.task, example_id))
             fates = {"train_split": "trained on", "validation_split": "chosen by"}
             for build in self._versions:
@@ -337,9 +338,12 @@ class _Life:
 
     def _judged(self, report: Build, example_id: str, label: str) -> None:
         for row in rows_of(report, "predictions", example_id) or [{}]:
-            facts: dict[str, Any] = {"checkpoint": report.inputs.get("checkpoint", ""), "label": label}
+            facts: dict[str, Any] = {
+                "checkpoint": report.inputs.get("checkpoint", ""),
+                "label": _shown(label),
+            }
             if "prediction" in row:
-                facts |= {"prediction": row["prediction"], "right": row["prediction"] == label}
+                facts |= {"prediction": _shown(row["prediction"]), "right": row["prediction"] == label}
                 confidence = row.get(f"p_{row['prediction']}")
                 if isinstance(confidence, float):
                     facts["confidence"] = round(confidence, 4)
@@ -385,6 +389,11 @@ def _recorded(task: str, example_id: str) -> dict[str, Any]:
     except UserError as error:
         return {"not_told": error.what}
     return {"recorded": found[0]["at"], "recorded_as": found[0]["rule"]} if found else {}
+
+
+def _shown(label: Any) -> str:
+    """A class as it is, unless it looks private; the beginning of an answer, masked."""
+    return mask(str(label), SHOWN_CHARS)
 
 
 def _cluster(key: str) -> str:

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from ft_assets.artifacts import ArtifactStore
+from ft_assets.cli import main
 from ft_assets.components.fine_tuning_task import build_assets
 from ft_assets.components.resources import default_resources
 from ft_assets.components.stage import Task
@@ -62,13 +63,16 @@ def made_anew(result: dg.ExecuteInProcessResult) -> set[str]:
     return {name for name, event in made_of(result).items() if not event.metadata["reused"].value}
 
 
-def write_rows(path: Path, rows: int = 90) -> None:
-    """Conversations as people export them; one shows an address, and one has no answer."""
+def write_rows(path: Path, rows: int = 90, answer: str | None = None) -> None:
+    """Conversations as people export them; one shows an address, and one has no answer. `answer`: that of all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = []
     for row in recipe_table(rows).to_pylist():
         turns = json.loads(row["context"] or "[]")
-        turns += [{"role": "user", "content": row["text"]}, {"role": "assistant", "content": row["label"]}]
+        turns += [
+            {"role": "user", "content": row["text"]},
+            {"role": "assistant", "content": answer or row["label"]},
+        ]
         lines.append({"messages": turns})
     lines[0]["messages"][-2]["content"] += f" {SECRET}"
     lines.append({"messages": [{"role": "user", "content": "nobody answers"}]})
@@ -128,6 +132,23 @@ def test_conversations_become_a_report(instance: dg.DagsterInstance, data: Path)
 
 def test_as_many_rows_are_judged_as_the_task_says(instance: dg.DagsterInstance, data: Path) -> None:
     assert report_of(instance, data)["rows"] == 12
+
+
+def test_the_life_of_a_row_shows_the_beginning_of_its_answer_and_masks_it(
+    instance: dg.DagsterInstance, data: Path, tiny_llama_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows(data / "incoming" / "recipes" / "a.jsonl", answer=f"write to {SECRET} " + "and wait " * 50)
+    made = task(tiny_llama_dir, cleaning={"personal_data": []})
+    splits = ("train_split", "validation_split", "test_split")
+    materialize(instance, made, "raw_examples", "cleaned_examples", "labeled_examples", *splits)
+    version = (latest(instance, "train_split").tags or {})["dagster/data_version"]
+    rows = ArtifactStore(data / "store").open("recipes", "train_split", version).table().to_pylist()
+    example_id = next(row["example_id"] for row in rows if SECRET in row["label"])
+    for form in ([], ["--json"]):
+        assert main(["explain", example_id, "--task", "recipes", *form]) == 0
+        told = capsys.readouterr().out
+        assert "write to <EMAIL> and wait" in told
+        assert SECRET not in told and "and wait " * 20 not in told
 
 
 def test_what_raw_examples_was_read_as_is_shown(instance: dg.DagsterInstance) -> None:

@@ -109,6 +109,14 @@ def test_a_draw_takes_whole_clusters_and_the_same_ones_whatever_the_order() -> N
     assert drawn(rows, 60) is rows
 
 
+@pytest.mark.parametrize("large", [f"g:large {number}" for number in range(10)])
+def test_a_cluster_that_is_too_large_keeps_no_other_one_out(large: str) -> None:
+    # Whether it comes first in the order of the hashes or last: of ten keys some come early.
+    clusters = [large] * 31 + [f"t:{place}" for place in range(40)]
+    taken = drawn(table(*[("neg", None, None)] * 71, clusters=clusters), 30)
+    assert taken.num_rows == 30 and large not in taken["cluster"].to_pylist()
+
+
 def test_folds_keep_clusters_together_and_are_nearly_equal() -> None:
     clusters = [f"g:{place // 4}" for place in range(200)]
     found = folds(pa.chunked_array([clusters]), 5)
