@@ -10,10 +10,10 @@ import dagster as dg
 import pytest
 
 from ft_assets.artifacts import ArtifactStore
-from ft_assets.cli import main
 from ft_assets.components.fine_tuning_task import build_assets
 from ft_assets.components.resources import default_resources
 from ft_assets.components.stage import Task
+from ft_assets.lineage.explain import explain
 from ft_assets.task import TaskConfig
 from ft_assets_tests.conftest import open_instance, use_data
 from ft_assets_tests.runs import description, written_in
@@ -22,6 +22,15 @@ from ft_assets_tests.tiny_models import recipe_table
 
 WRITTEN = tuple(asset for asset in ASSETS if asset != "relabel_queue")
 """Answers are no classes: no model can say which of them is likelier."""
+
+DATA = (
+    "raw_examples",
+    "cleaned_examples",
+    "labeled_examples",
+    "train_split",
+    "validation_split",
+    "test_split",
+)
 
 SECRET = "me@example.org"
 
@@ -135,20 +144,18 @@ def test_as_many_rows_are_judged_as_the_task_says(instance: dg.DagsterInstance, 
 
 
 def test_the_life_of_a_row_shows_the_beginning_of_its_answer_and_masks_it(
-    instance: dg.DagsterInstance, data: Path, tiny_llama_dir: Path, capsys: pytest.CaptureFixture[str]
+    instance: dg.DagsterInstance, data: Path, tiny_llama_dir: Path
 ) -> None:
     write_rows(data / "incoming" / "recipes" / "a.jsonl", answer=f"write to {SECRET} " + "and wait " * 50)
     made = task(tiny_llama_dir, cleaning={"personal_data": []})
-    splits = ("train_split", "validation_split", "test_split")
-    materialize(instance, made, "raw_examples", "cleaned_examples", "labeled_examples", *splits)
-    version = (latest(instance, "train_split").tags or {})["dagster/data_version"]
-    rows = ArtifactStore(data / "store").open("recipes", "train_split", version).table().to_pylist()
-    example_id = next(row["example_id"] for row in rows if SECRET in row["label"])
-    for form in ([], ["--json"]):
-        assert main(["explain", example_id, "--task", "recipes", *form]) == 0
-        told = capsys.readouterr().out
-        assert "write to <EMAIL> and wait" in told
-        assert SECRET not in told and "and wait " * 20 not in told
+    materialize(instance, made, *DATA)
+    versions = {asset: (latest(instance, asset).tags or {})["dagster/data_version"] for asset in DATA}
+    table = ArtifactStore(data / "store").open("recipes", "train_split", versions["train_split"]).table()
+    example_id = next(row["example_id"] for row in table.to_pylist() if SECRET in row["label"])
+    found = explain(data / "store", "recipes", example_id, {"recipes": versions})
+    assert "with the label write to <EMAIL> and wait" in found.now
+    told = json.dumps(found.as_dict())
+    assert SECRET not in told and "and wait " * 20 not in told
 
 
 def test_what_raw_examples_was_read_as_is_shown(instance: dg.DagsterInstance) -> None:
