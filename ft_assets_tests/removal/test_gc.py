@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -208,8 +209,12 @@ def test_a_second_gc_finishes_a_killed_one(
     first = current(instance)["raw_examples"]  # the splits are made from it
     now = change(instance, made, incoming)
 
-    def killed(path: Path) -> None:
-        raise KeyboardInterrupt
+    remove = shutil.rmtree
+
+    def killed(path: Path, **how: bool) -> None:
+        if ".trash-" in str(path):
+            raise KeyboardInterrupt
+        remove(path, **how)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("ft_assets.artifacts.removal.shutil.rmtree", killed)
