@@ -11,7 +11,7 @@ from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_
 from ft_assets.components.stage import Built, Stage, Step, Task, Watch
 from ft_assets.errors import UserError
 from ft_assets.paths import cache_dir, cleaned_dir
-from ft_assets.sources.files import is_local
+from ft_assets.sources.files import is_local, local_path
 from ft_assets.task_types import generates
 from ft_assets.versions import file_sha256, files_version, hash_json, library_versions
 
@@ -84,7 +84,6 @@ def _model(task: Task) -> Path:
     Raises:
         UserError: it does not exist, or cannot be had.
     """
-    from ft_assets.sources.files import local_path
     from ft_assets.sources.resolver import fetch_folder
 
     names = task.config.cleaning.names

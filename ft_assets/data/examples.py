@@ -69,18 +69,8 @@ CLEANED_SCHEMA = _schema(
 )
 # `disagreement` is the share of a text's ratings that are for another label, null where it was not rated;
 # `corrected` the day on which a person has decided the label, null where nobody has.
-LABELED_SCHEMA = _schema(
-    example_id=_TEXT,
-    context=_TEXT,
-    text=_TEXT,
-    text_key=_TEXT,
-    label=_TEXT,
-    group=_TEXT,
-    time=_TIME,
-    split=_TEXT,
-    cluster=_TEXT,
-    disagreement=pa.float64(),
-    corrected=_TEXT,
+LABELED_SCHEMA = pa.schema(
+    [*CLEANED_SCHEMA, *_schema(cluster=_TEXT, disagreement=pa.float64(), corrected=_TEXT)]
 )
 SPLIT_SCHEMA = _schema(example_id=_TEXT, context=_TEXT, text=_TEXT, label=_TEXT, cluster=_TEXT)
 QUARANTINE_SCHEMA = _schema(
