@@ -26,7 +26,7 @@ class Rule:
         says: What is so with the row; a quarantine's reason may add numbers.
         do: What a person can do.
         setting: The setting of the task that decides, or an empty text.
-        fate: refused: in the quarantine; merged: it lives on in an equal row.
+        fate: refused: in the quarantine; merged: it lives on in an equal row, or a near duplicate.
     """
 
     name: str

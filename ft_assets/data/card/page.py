@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from ft_assets.data.config import NameKind
 from ft_assets.pages.charts import clip, visible
 from ft_assets.pages.html import environment, safe, style
 
@@ -71,6 +72,7 @@ def render_card(card: Mapping[str, Any]) -> str:
                 if found and (histogram := _histogram(title, found))
             ],
             most_labels=_MOST_LABELS,
+            looks_for_names=not set(get_args(NameKind)).isdisjoint(card["personal_data"]),
             languages=_languages(card["languages"]),
             failed=[check for check in card["checks"] if not check["passed"]],
             checks=_by_asset(card["checks"]),

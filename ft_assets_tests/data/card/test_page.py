@@ -165,6 +165,14 @@ def test_a_task_whose_model_writes_has_lengths_of_answers_and_no_labels(plain):
     assert "Labelled rows, the commonest" not in page.text and "Beside each label" not in page.text
 
 
+def test_whether_names_are_looked_for_is_told_as_it_is(plain):
+    card, _, page = plain
+    assert "Names and addresses are not looked for." in page.text
+    with_names = Page(render_card(card | {"personal_data": {"email": 0, "name": 3}}))
+    assert "Names and addresses are not looked for." not in with_names.text
+    assert "Such a model misses some names" in with_names.text and "Names of people" in with_names.text
+
+
 def test_a_stage_that_keeps_nothing_can_still_be_drawn(plain):
     card = plain[0]
     nothing = [stage | {"kept": 0} for stage in card["flow"]]
