@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
         rows = []
         for path in manifests:
-            made = json.loads(path.read_text(encoding="utf-8"))["created"]
+            made = json.loads(path.read_text(encoding="utf-8"))["created"][:16].replace("T", " ")
             task, version = html.escape(path.parts[-4]), html.escape(path.parts[-2])
             rows.append(
                 f"<li><a href='/{task}/{version}/{page}.html'>{task}</a> <small>{html.escape(made)}</small> "

@@ -166,7 +166,8 @@ class ArtifactStore:
                 "libraries": dict(libraries or {}),
                 "summary": dict(summary),
                 "checks": list(checks),
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                # Which of two is newer decides what `gc` keeps, and a run may make both within a second.
+                "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 **({} if seed is None else {"seed": seed}),
                 **({} if seconds is None else {"seconds": seconds}),
             }

@@ -16,6 +16,7 @@ from ft_assets.commands.gc import collect_garbage
 from ft_assets.components.stage import Task
 from ft_assets.disk import flock
 from ft_assets.errors import UserError
+from ft_assets.lineage.graph import builds
 from ft_assets.paths import data_dir, resume_dir
 from ft_assets.removal.unused import find_unused
 from ft_assets_tests.runs import current, published, work_in_progress
@@ -90,6 +91,20 @@ def test_of_several_builds_with_equal_output_the_latest_says_what_it_was_made_fr
     put("s0", asset="split", inputs={"raw": "r0"}, key="first", days_ago=95)
     put("s0", asset="split", inputs={"raw": "r1"}, key="second", days_ago=90)
     assert unused({"split": "s0", "raw": "r2"}, keep=1) == {"raw/r0"}
+
+
+def test_of_versions_made_within_a_second_the_last_is_the_newest(project_data: Path) -> None:
+    store = ArtifactStore(store_dir())
+    made = ["d", "b", "c", "a", "e"]
+    for version in made:
+        with store.staging("task", "asset") as staging:
+            staging.write_text("notes.txt", version)
+            store.commit(
+                staging, data_version=version, build_key=f"k{version}", inputs={}, config={}, code_version="c",
+                summary={},
+            )  # fmt: skip
+    assert [build.data_version for build in builds(store_dir(), "task")] == made
+    assert unused({"asset": "e"}, keep=2, keep_days=0) == {"asset/d", "asset/b", "asset/c"}
 
 
 def test_an_entry_whose_artifact_is_gone_and_old_refused_folders_go(project_data: Path) -> None:
