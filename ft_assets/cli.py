@@ -7,6 +7,7 @@ import argparse
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.set_defaults(handler=lambda given: _reports())
     add_parsers(commands)
     given = parser.parse_args(arguments)
+    # What Dagster says of its own interfaces is for whoever writes against them; it would be forty lines.
+    warnings.filterwarnings("ignore", message=".* is currently in (beta|preview)")
     try:
         return given.handler(given) or 0
     except UserError as error:
