@@ -17,6 +17,7 @@ from benchmarks.planted import mixed_texts
 from benchmarks.planted_pairs import EDITS, SORTS, Writer
 from ft_assets.data.cleaning import clean
 from ft_assets.data.config import CleaningConfig, LabelsConfig, SplitsConfig
+from ft_assets.data.duplicates.corpus import Corpus
 from ft_assets.data.duplicates.minhash import band_hashes, rows_of_band
 from ft_assets.data.duplicates.search import near_duplicates
 from ft_assets.data.duplicates.shingles import by_characters, by_words, shingles, slices
@@ -75,8 +76,9 @@ def measure_pairs(number: int, seed: int) -> list[Bar]:
     texts = [text for pair in pairs for text in (pair.first, pair.second)]
     texts += sorted({writer.text(SORTS[place % len(SORTS)]) for place in range(4 * number)} - known)
     ids = pl.Series([f"{place:016x}" for place in range(len(texts))])
+    table = pa.table({"context": pa.nulls(len(texts), pa.string()), "text": pa.array(texts, pa.string())})
     started = time.process_time()
-    found = near_duplicates(ids, [pl.Series(texts)], NEAR)
+    found = near_duplicates(ids, Corpus(table), NEAR)
     seconds = time.process_time() - started
     told = {
         (int(a, 16), int(b, 16)): value

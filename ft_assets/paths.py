@@ -12,6 +12,7 @@ __all__ = [
     "data_dir",
     "ledger_dir",
     "ledgers_read_dir",
+    "remembered_dir",
     "reports_port",
     "resume_dir",
     "store_root",
@@ -57,6 +58,11 @@ def tokens_dir() -> Path:
 def cleaned_dir() -> Path:
     """What cleaning has made of rows, by task: made anew where it is missing."""
     return cache_dir() / "cleaned"
+
+
+def remembered_dir() -> Path:
+    """What was computed of texts, by task and by hashes of the texts: made anew where it is missing."""
+    return cache_dir() / "remembered"
 
 
 def ledgers_read_dir() -> Path:

@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from unicodedata import unidata_version
 
 from ft_assets.components.stage import Built, Step, Task
 from ft_assets.data.contracts import Expectation, expectations, run
+from ft_assets.paths import remembered_dir
+from ft_assets.versions import code_version, hash_json, library_versions
 
 if TYPE_CHECKING:
     from ft_assets.data.examples import StageTables
+    from ft_assets.data.remembered import Memory
 
-__all__ = ["AUDIT_CODE", "AUDIT_LOADS", "contract", "write_and_audit"]
+__all__ = ["AUDIT_CODE", "AUDIT_LOADS", "contract", "memory", "write_and_audit"]
 
 # What a contract says is part of what a stage does: another rule runs the audit again.
 AUDIT_CODE = (
@@ -20,6 +24,13 @@ AUDIT_CODE = (
     "ft_assets.data.duplicates",
     "ft_assets.data.near_duplicates",
     "ft_assets.data.leakage",
+    "ft_assets.data.remembered",
+)
+_REMEMBERED_CODE = (
+    "ft_assets.data.duplicates",
+    "ft_assets.data.personal",
+    "ft_assets.data.remembered",
+    "ft_assets.data.texts",
 )
 
 
@@ -31,6 +42,15 @@ def contract(task: Task, asset: str) -> tuple[Expectation, ...]:
     config = task.config
     rated = config.columns.rated
     return tuple(expectations(asset, config.label_names, config.contracts, config.cleaning, rated=rated))
+
+
+def memory(task: Task) -> "Memory":
+    """What was computed of the task's texts by the code and the libraries that are there now."""
+    from ft_assets.data.remembered import Memory
+
+    libraries = library_versions(("numpy", "polars", "phonenumbers", "python-stdnum"))
+    made_by = {"code": code_version(*_REMEMBERED_CODE), "libraries": libraries, "unicode": unidata_version}
+    return Memory(remembered_dir() / task.name, hash_json(made_by))
 
 
 def write_and_audit(
@@ -50,5 +70,5 @@ def write_and_audit(
         made["near_duplicates"] = tables.near_duplicates
     for name, table in made.items():
         step.staging.write_table(name, table)
-    found = run(contract(step.stage.task, step.stage.asset), tables, splits)
+    found = run(contract(step.stage.task, step.stage.asset), tables, splits, memory(step.stage.task))
     return Built(tables_version(made), tables.summary, found)

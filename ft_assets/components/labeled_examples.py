@@ -5,7 +5,7 @@ from typing import Any
 
 from ft_assets.artifacts import Artifact
 from ft_assets.components import corrections, metadata
-from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_and_audit
+from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, memory, write_and_audit
 from ft_assets.components.stage import Built, Stage, Step, Task
 
 __all__ = ["stages"]
@@ -74,7 +74,7 @@ def _build(step: Step) -> Built:
         lines = corrections.read_corrections(task, step.sources)
         ruled = None if lines is None else rulings(lines, table, cleaned.table("merged"))
         made = label(table, config.label_rules, rated=config.columns.rated, rulings=ruled)
-    return write_and_audit(step, settled(made, config.cleaning.near_duplicates))
+    return write_and_audit(step, settled(made, config.cleaning.near_duplicates, memory(task)))
 
 
 def _describe(artifact: Artifact) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read when the library is imported
 
 import great_expectations as gx  # noqa: TID253 - nothing imports this module when the code location loads
+import numpy as np
 import polars as pl
 import pyarrow as pa
 from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: TID253
@@ -29,6 +30,7 @@ from ft_assets.data.examples import StageTables, to_polars
 from ft_assets.data.leakage import near_across, sharing_a_passage
 from ft_assets.data.near_duplicates import SAME
 from ft_assets.data.personal import free_of
+from ft_assets.data.remembered import Memory, exact_keys
 from ft_assets.data.texts import read_texts, text_keys
 from ft_assets.spill import slices
 from ft_assets.turns import texts
@@ -36,6 +38,7 @@ from ft_assets.turns import texts
 __all__ = ["run"]
 
 _LISTED_IDS = 20
+_FREE = np.dtype([("free", "?")])
 _RESULT_FORMAT = {
     "result_format": "COMPLETE",
     "unexpected_index_column_names": ["line"],
@@ -45,7 +48,10 @@ _RESULT_FORMAT = {
 
 
 def run(
-    expected: Sequence[Expectation], tables: StageTables, splits: Mapping[str, StageTables] | None
+    expected: Sequence[Expectation],
+    tables: StageTables,
+    splits: Mapping[str, StageTables] | None,
+    memory: Memory | None,
 ) -> list[CheckOutcome]:
     """See `contracts.run`."""
     of = {
@@ -54,7 +60,7 @@ def run(
     }
     frames: dict[str, pl.DataFrame] = {}
     if of["rows"]:
-        frames["rows"] = _rows(of["rows"], tables, splits)
+        frames["rows"] = _rows(of["rows"], tables, splits, memory or Memory())
     if of["files"]:
         frames["files"] = _files(tables)
     if of["corrections"]:
@@ -69,14 +75,18 @@ def run(
 
 
 def _rows(
-    expected: Sequence[Expectation], tables: StageTables, splits: Mapping[str, StageTables] | None
+    expected: Sequence[Expectation],
+    tables: StageTables,
+    splits: Mapping[str, StageTables] | None,
+    memory: Memory,
 ) -> pl.DataFrame:
     """One line an example: its id and the columns that the expectations name; no text."""
     wanted = {each.kwargs["column"] for each in expected}
     cleaning = {each.kwargs["column"]: each.cleaning for each in expected if each.cleaning is not None}
-    frame = pl.concat(
-        [_flags(part, cleaning.get("impersonal"), wanted) for part in map(to_polars, slices(tables.examples))]
-    )
+    private = _Impersonal(cleaning["impersonal"], memory) if "impersonal" in cleaning else None
+    frame = pl.concat([_flags(part, private, wanted) for part in map(to_polars, slices(tables.examples))])
+    if private is not None:
+        private.settle()
     made = [(pl.col("example_id").is_null() | pl.col("example_id").is_unique()).alias("id_unique")]
     if "text_key" in frame.columns:
         made += [
@@ -90,14 +100,14 @@ def _rows(
         frame = frame.with_columns(_overlap(tables, splits))
     if "near_only_here" in cleaning:
         threshold = cleaning["near_only_here"].near_duplicates.threshold
-        near = near_across(splits or {}, threshold)
+        near = near_across(splits or {}, threshold, memory)
         frame = frame.with_columns((~pl.col("example_id").is_in(near.implode())).alias("near_only_here"))
     if "near_agree" in wanted:
         frame = frame.with_columns(_near_agree(frame, tables))
     return frame.select("example_id", *sorted(wanted & set(frame.columns) - {"example_id"}))
 
 
-def _flags(part: pl.DataFrame, cleaning: CleaningConfig | None, wanted: Collection[str]) -> pl.DataFrame:
+def _flags(part: pl.DataFrame, impersonal: _Impersonal | None, wanted: Collection[str]) -> pl.DataFrame:
     """What is looked at of some rows, each by itself."""
     there = set(part.columns)
     also = {"group"} & set(wanted)  # what only a check of the task's own looks at
@@ -118,8 +128,8 @@ def _flags(part: pl.DataFrame, cleaning: CleaningConfig | None, wanted: Collecti
         )
         if "words" in wanted:
             kept = kept.with_columns(text.str.count_matches(r"\w+").cast(pl.Int64).alias("words"))
-    if cleaning is not None and {"context", "text", "label"} <= there:
-        kept = kept.with_columns(_impersonal(part, cleaning))
+    if impersonal is not None and {"context", "text", "label"} <= there:
+        kept = kept.with_columns(impersonal(part))
     return kept
 
 
@@ -128,8 +138,43 @@ def _hashed(values: pl.Series) -> pl.Series:
     return values.hash(seed=0)
 
 
-def _impersonal(frame: pl.DataFrame, cleaning: CleaningConfig) -> pl.Series:
-    """Whether nothing that is read of a row holds personal data: looked for anew in what is to be published."""
+class _Impersonal:
+    """Whether nothing that is read of a row holds personal data: looked for anew in what is to be published, except in
+    the very texts that were looked through before, for the same.
+
+    Args:
+        cleaning: What is looked for.
+        memory: Which texts were free of it, and receives which are.
+    """
+
+    def __init__(self, cleaning: CleaningConfig, memory: Memory) -> None:
+        self._kinds, self._regions = cleaning.personal_data, cleaning.phone_regions
+        self._remembers = memory.folder is not None
+        self._free = memory.of("free of personal data", _FREE, kinds=self._kinds, regions=self._regions)
+
+    def __call__(self, frame: pl.DataFrame) -> pl.Series:
+        ids, read = _all_read(frame)
+        found = ids.filter(~self._free_of(read))
+        return (~frame["example_id"].is_in(found.implode())).alias("impersonal")
+
+    def settle(self) -> None:
+        """Keep what was found; nothing is asked afterwards."""
+        self._free.settle()
+
+    def _free_of(self, read: pl.Series) -> pl.Series:
+        if not self._remembers:
+            return free_of(read, self._kinds, self._regions)
+        keys = exact_keys(read)
+        known, found = self._free.find(keys)
+        free = np.empty(len(read), bool)
+        free[known] = found["free"]
+        free[~known] = free_of(read.filter(pl.Series(~known)), self._kinds, self._regions).to_numpy()
+        self._free.add(keys[~known], free[~known].astype(_FREE))
+        return pl.Series(free)
+
+
+def _all_read(frame: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """All texts of the rows, none missing, each with the id of its row."""
     before = frame.select("example_id", "context").drop_nulls()
     with_tools = pl.col("context").str.contains('"tool', literal=True)
     turns = before.filter(~with_tools).with_columns(
@@ -151,8 +196,8 @@ def _impersonal(frame: pl.DataFrame, cleaning: CleaningConfig) -> pl.Series:
     ]
     ids = pl.concat([ids for ids, _ in read])
     all_read = pl.concat([each.alias("text") for _, each in read])
-    found = ids.filter(~free_of(all_read, cleaning.personal_data, cleaning.phone_regions))
-    return (~frame["example_id"].is_in(found.implode())).alias("impersonal")
+    there = all_read.is_not_null()
+    return ids.filter(there), all_read.filter(there)
 
 
 def _overlap(tables: StageTables, splits: Mapping[str, StageTables] | None) -> list[pl.Series]:

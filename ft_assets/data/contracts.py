@@ -15,6 +15,7 @@ from ft_assets.data.config import CleaningConfig, ContractsConfig, OwnCheck, Set
 
 if TYPE_CHECKING:
     from ft_assets.data.examples import StageTables
+    from ft_assets.data.remembered import Memory
 
 __all__ = ["STAGES", "CheckOutcome", "Expectation", "Severity", "expectations", "run"]
 
@@ -132,6 +133,7 @@ def run(
     expected: Sequence[Expectation],
     tables: StageTables,
     splits: Mapping[str, StageTables] | None = None,
+    memory: Memory | None = None,
 ) -> list[CheckOutcome]:
     """Run a stage's expectations with Great Expectations; its first import in a process costs about 5 s.
 
@@ -139,6 +141,7 @@ def run(
         expected: Expectations of one stage.
         tables: What the stage has made.
         splits: For a split stage, all splits by name (`train`, `validation`, `test`), to look for overlap.
+        memory: What was found of the same texts before.
 
     Returns:
         One outcome for each expectation, in the order given. An expectation that could not be computed (a
@@ -146,7 +149,7 @@ def run(
     """
     from ft_assets.data import contract_runner
 
-    return contract_runner.run(expected, tables, splits)
+    return contract_runner.run(expected, tables, splits, memory)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from ft_assets.data.duplicates.corpus import Corpus
 from ft_assets.data.duplicates.passages import shares_passage
 from ft_assets.data.duplicates.search import near_duplicates
 from ft_assets.data.examples import StageTables, to_polars
+from ft_assets.data.remembered import Memory
 from ft_assets.data.texts import normalised, read_texts
 from ft_assets.spill import slices
 
@@ -24,17 +26,19 @@ __all__ = ["near_across", "sharing_a_passage"]
 _PASSAGES_OF = 20_000
 
 
-def near_across(splits: Mapping[str, StageTables], threshold: float) -> pl.Series:
+def near_across(splits: Mapping[str, StageTables], threshold: float, memory: Memory) -> pl.Series:
     """The ids of rows that have a near duplicate in another split."""
-    return _once(_near_across, splits, threshold)
+    return _once(_near_across, splits, threshold, memory)
 
 
-def _near_across(splits: Mapping[str, StageTables], threshold: float) -> pl.Series:
+def _near_across(splits: Mapping[str, StageTables], threshold: float, memory: Memory) -> pl.Series:
     ids = [to_polars(each.examples.select(["example_id"]))["example_id"] for each in splits.values()]
     where = pl.concat([pl.repeat(place, len(each), eager=True) for place, each in enumerate(ids)])
     rows = pl.DataFrame({"example_id": pl.concat(ids), "split": where})
-    texts = (text for each in splits.values() for text in _normalised(each.examples))
-    pairs = near_duplicates(rows["example_id"], texts, threshold, across=where.to_numpy())
+    texts = Corpus(pa.concat_tables(each.examples for each in splits.values()))
+    pairs = near_duplicates(
+        rows["example_id"], texts, threshold, across=where.to_numpy(), memory=memory.of_more()
+    )
     for side in ("a", "b"):
         named = rows.rename({"example_id": f"example_id_{side}", "split": f"split_{side}"})
         pairs = pairs.join(named, on=f"example_id_{side}")

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ft_assets.data.config import NearDuplicatesConfig
+from ft_assets.data.duplicates.corpus import Corpus
 from ft_assets.data.duplicates.search import components, near_duplicates
 from ft_assets.data.examples import (
     LABELED_SCHEMA,
@@ -28,7 +29,8 @@ from ft_assets.data.examples import (
     to_polars,
 )
 from ft_assets.data.merging import keep_by_id, precedence, repeated
-from ft_assets.data.texts import answer_lengths, normalised, read_texts
+from ft_assets.data.remembered import Memory
+from ft_assets.data.texts import answer_lengths
 from ft_assets.spill import collected, slices
 
 __all__ = ["NEAR_DUPLICATE", "SAME", "pairs_of", "settled"]
@@ -39,7 +41,7 @@ SAME = 0.9
 _LARGEST = 5
 
 
-def settled(made: StageTables, config: NearDuplicatesConfig) -> StageTables:
+def settled(made: StageTables, config: NearDuplicatesConfig, memory: Memory | None = None) -> StageTables:
     """The labelled examples with near duplicates in one cluster, or merged.
 
     A cluster is what is connected: by a group of the user's, by equal texts, by near duplicates. Its key is the
@@ -52,6 +54,8 @@ def settled(made: StageTables, config: NearDuplicatesConfig) -> StageTables:
 
     Args:
         made: `LABELED_SCHEMA` examples, each with the cluster that it has by itself.
+        config: What is a near duplicate, and what becomes of it.
+        memory: What was found of the same texts before.
 
     Returns:
         The same with `near_duplicates` (`PAIRS_SCHEMA`, those of merged rows included), and in the summary
@@ -60,13 +64,14 @@ def settled(made: StageTables, config: NearDuplicatesConfig) -> StageTables:
     """
     if config.action == "ignore":
         return made
-    found = pairs_of(made.examples, config.threshold)
+    memory = memory or Memory()
+    found = pairs_of(made.examples, config.threshold, memory)
     rows = _rows(made.examples, found)
     gone = _merges(rows, found) if config.action == "merge" else rows.clear()
     examples = keep_by_id(made.examples, gone["place"]) if len(gone) else made.examples
     left = found, rows
     if len(gone):  # among fewer rows a pair may be found that was not compared among many
-        again = pairs_of(examples, config.threshold)
+        again = pairs_of(examples, config.threshold, memory.of_more())
         left = again, _rows(examples, again)
         found = pl.concat([found, again]).unique(["example_id_a", "example_id_b"], maintain_order=True)
         found = found.sort("example_id_a", "example_id_b")
@@ -93,7 +98,7 @@ def settled(made: StageTables, config: NearDuplicatesConfig) -> StageTables:
     )
 
 
-def pairs_of(table: pa.Table, threshold: float) -> pl.DataFrame:
+def pairs_of(table: pa.Table, threshold: float, memory: Memory | None = None) -> pl.DataFrame:
     """The near duplicates among a table's texts (`search.PAIRS`); of rows with one text the first one is compared.
 
     Args:
@@ -104,15 +109,7 @@ def pairs_of(table: pa.Table, threshold: float) -> pl.DataFrame:
     first = same.sort("example_id").select("place", pl.col("text_key").is_first_distinct().alias("first"))
     again[first.filter(~pl.col("first"))["place"].to_numpy()] = True
     ids = to_polars(table.select(["example_id"]))["example_id"].filter(pl.Series(~again))
-    return near_duplicates(ids, _texts(table, ~again), threshold)
-
-
-def _texts(table: pa.Table, wanted: np.ndarray) -> Iterator[pl.Series]:
-    start = 0
-    for part in slices(table.select(["context", "text"])):
-        mask = pl.Series(wanted[start : start + part.num_rows])
-        start += part.num_rows
-        yield normalised(read_texts(to_polars(part).filter(mask)))
+    return near_duplicates(ids, Corpus(table, ~again), threshold, memory=memory)
 
 
 def _rows(table: pa.Table, pairs: pl.DataFrame) -> pl.DataFrame:

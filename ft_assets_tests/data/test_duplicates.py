@@ -1,20 +1,24 @@
 import random
+import shutil
 from itertools import cycle, pairwise
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.all_pairs import all_pairs, similarity
 from benchmarks.planted_pairs import EDITS, SORTS, Writer
 from ft_assets.data.duplicates import search
+from ft_assets.data.duplicates.corpus import Corpus
 from ft_assets.data.duplicates.minhash import FUNCTIONS, RECALL, band_hashes, chance, rows_of_band
 from ft_assets.data.duplicates.passages import shares_passage
 from ft_assets.data.duplicates.search import components, near_duplicates
+from ft_assets.data.duplicates.sets import Sets
 from ft_assets.data.duplicates.shingles import Shingles, by_words, shingles, slices
-from ft_assets.data.texts import normalised
+from ft_assets.data.remembered import Memory
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +36,18 @@ def ids_of(texts):
     return pl.Series([f"{place:016x}" for place in range(len(texts))])
 
 
-def pairs_of(texts, threshold=0.7, *, ids=None, cuts=(), directory):
-    """(place, place) → similarity, of texts that are normalised here."""
-    keys = normalised(pl.Series(texts, dtype=pl.String))
+def corpus_of(texts, cuts=()):
+    """The texts as rows of a table, in parts that end at these places."""
     bounds = [0, *cuts, len(texts)]
-    parts = [keys[start:stop] for start, stop in pairwise(bounds)]
+    parts = [pa.array(list(texts[start:stop]), pa.string()) for start, stop in pairwise(bounds)]
+    nothing = pa.nulls(len(texts), pa.string())
+    return Corpus(pa.table({"context": nothing, "text": pa.chunked_array(parts, pa.string())}))
+
+
+def pairs_of(texts, threshold=0.7, *, ids=None, cuts=(), directory, memory=None):
+    """(place, place) → similarity."""
     ids = ids_of(texts) if ids is None else ids
-    found = near_duplicates(ids, parts, threshold, directory)
+    found = near_duplicates(ids, corpus_of(texts, cuts), threshold, directory, memory=memory)
     place = {each: number for number, each in enumerate(ids)}
     return {(place[a], place[b]): value for a, b, value in found.iter_rows()}
 
@@ -116,9 +125,8 @@ def test_all_pairs_are_found_that_comparing_everything_finds(texts, tmp_path):
 
 def test_what_is_looked_for_across_parts_are_all_pairs_of_two_parts(texts, tmp_path):
     part = np.arange(len(texts)) % 3
-    keys = [normalised(pl.Series(texts))]
     ids = ids_of(texts)
-    found = near_duplicates(ids, keys, 0.7, tmp_path, across=part)
+    found = near_duplicates(ids, corpus_of(texts), 0.7, tmp_path, across=part)
     across = {
         (a, b)
         for a, b in found.select("example_id_a", "example_id_b").iter_rows()
@@ -148,11 +156,9 @@ def test_neither_the_order_of_rows_nor_their_slices_matter(data, texts, tmp_path
     order = data.draw(st.permutations(range(len(some))))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(some)), max_size=4)))
     ids = ids_of(some)
-    plain = near_duplicates(ids, [pl.Series(some)], 0.7, directory)
-    moved = pl.Series([some[place] for place in order])
-    bounds = [0, *cuts, len(some)]
-    parts = [moved[start:stop] for start, stop in pairwise(bounds)]
-    assert near_duplicates(ids.gather(order), parts, 0.7, directory).equals(plain)
+    plain = near_duplicates(ids, corpus_of(some), 0.7, directory)
+    moved = corpus_of([some[place] for place in order], cuts)
+    assert near_duplicates(ids.gather(order), moved, 0.7, directory).equals(plain)
 
 
 @pytest.mark.parametrize(
@@ -206,9 +212,9 @@ def test_boilerplate_costs_its_rows_and_not_their_square(tmp_path, monkeypatch):
     page = writer.text("long").split()
     texts = [" ".join([*page, str(place)]) for place in range(3_000)]
     compared = []
-    jaccard = search._Sets._jaccard
+    jaccard = Sets._jaccard
     monkeypatch.setattr(
-        search._Sets, "_jaccard", lambda self, a, *rest: compared.append(len(a)) or jaccard(self, a, *rest)
+        Sets, "_jaccard", lambda self, a, *rest: compared.append(len(a)) or jaccard(self, a, *rest)
     )
     found = pairs_of(texts, directory=tmp_path)
     a, b = np.array(list(found)).T
@@ -229,7 +235,86 @@ def test_no_texts_are_no_error(tmp_path):
 
 def test_ids_and_texts_that_do_not_go_together_are_an_error(tmp_path):
     with pytest.raises(ValueError, match="2 ids and 1 texts"):
-        near_duplicates(pl.Series(["a", "b"]), [pl.Series(["x"])], 0.7, tmp_path)
+        near_duplicates(pl.Series(["a", "b"]), corpus_of(["x"]), 0.7, tmp_path)
+
+
+# --- What is remembered
+
+
+@pytest.fixture
+def compared(monkeypatch):
+    """Receives how many texts each call signs, and how many pairs each call compares."""
+    counts = {"signed": 0, "pairs": 0}
+    add, jaccard = Sets.add, Sets._jaccard
+
+    def counted(self, rows, *rest):
+        counts["signed"] += len(rows)
+        add(self, rows, *rest)
+
+    def counted_pairs(self, a, *rest):
+        counts["pairs"] += len(a)
+        return jaccard(self, a, *rest)
+
+    monkeypatch.setattr(Sets, "add", counted)
+    monkeypatch.setattr(Sets, "_jaccard", counted_pairs)
+    return counts
+
+
+def test_what_is_known_of_texts_is_not_computed_again(texts, tmp_path, compared):
+    memory = Memory(tmp_path / "memory", "code")
+    plain = pairs_of(texts, directory=tmp_path)
+    assert pairs_of(texts, directory=tmp_path, memory=memory) == plain
+    compared |= {"signed": 0, "pairs": 0}
+    assert pairs_of(texts, directory=tmp_path, memory=memory) == plain
+    assert compared == {"signed": 0, "pairs": 0}
+    more = [*texts, f"{texts[0]} indeed"]
+    found = pairs_of(more, directory=tmp_path, memory=memory)
+    assert found == pairs_of(more, directory=tmp_path) and found != plain
+    assert len(list((tmp_path / "memory" / "words").iterdir())) == 1
+
+
+def test_only_what_is_new_is_signed_and_compared(texts, tmp_path, compared):
+    memory = Memory(tmp_path / "memory", "code")
+    pairs_of(texts, directory=tmp_path, memory=memory)
+    compared |= {"signed": 0, "pairs": 0}
+    pairs_of([*texts[40:], f"{texts[0]} indeed"], directory=tmp_path, memory=memory)
+    # One text has a set of words, a set of characters, or both; some pairs are compared in several bands.
+    assert 1 <= compared["signed"] <= 2 and compared["pairs"] <= 40 * 2
+
+
+def test_other_code_or_another_threshold_signs_anew(texts, tmp_path, compared):
+    some = texts[:40]
+    pairs_of(some, directory=tmp_path, memory=Memory(tmp_path / "memory", "code"))
+    for code, threshold in (("other code", 0.7), ("code", 0.8)):
+        compared |= {"signed": 0}
+        memory = Memory(tmp_path / "memory", code)
+        assert pairs_of(some, threshold, directory=tmp_path, memory=memory) == pairs_of(
+            some, threshold, directory=tmp_path
+        )
+        assert compared["signed"] >= 2 * len(some)
+
+
+@pytest.mark.parametrize("lost", ["words", "characters", "words of pairs", "characters of pairs"])
+def test_a_part_of_what_is_remembered_may_be_lost(texts, tmp_path, lost):
+    memory = Memory(tmp_path / "memory", "code")
+    plain = pairs_of(texts, directory=tmp_path, memory=memory)
+    shutil.rmtree(memory.folder / lost)
+    assert pairs_of(texts, directory=tmp_path, memory=memory) == plain
+    assert pairs_of(texts[1:], directory=tmp_path, memory=memory) == pairs_of(texts[1:], directory=tmp_path)
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_with_what_is_remembered_the_pairs_are_those_of_all_texts(data, texts, tmp_path_factory):
+    page = texts[0]  # more rows of it than a bucket may have: leaders change as rows come
+    some = [*texts[:40], *(f"{page} {place}" for place in range(search.BUCKET + 8)), "", "日本語"]
+    directory = tmp_path_factory.mktemp("files")
+    memory = Memory(directory / "memory", "code")
+    for _ in range(3):
+        now = data.draw(st.lists(st.sampled_from(some), unique=True))
+        ids = pl.Series([f"{some.index(text):016x}" for text in now], dtype=pl.String)
+        plain = near_duplicates(ids, corpus_of(now), 0.7, directory)
+        assert near_duplicates(ids, corpus_of(now), 0.7, directory, memory=memory).equals(plain)
 
 
 # --- Passages

@@ -1,7 +1,6 @@
 """All pairs of near duplicates among millions of texts: candidates by the bands of MinHash, verified on their shingles.
 
-The sets of shingles and the hashes of the bands lie in files; in memory are some 40 bytes a row, one band, and the
-pairs found. Bands are looked at one after the other: rows sorted by a band's hash, those with one hash are a bucket.
+Bands are looked at one after the other: rows sorted by a band's hash, those with one hash are a bucket.
 
 - Of a bucket of at most `BUCKET` rows all pairs are compared.
 - In a larger one each row is compared with at most `LEADERS` others, so that a hundred thousand rows of boilerplate
@@ -15,82 +14,64 @@ result does not depend on their order, nor on how they are cut into slices.
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 import polars as pl
 
-from ft_assets.data.duplicates.minhash import FUNCTIONS, band_hashes, rows_of_band
-from ft_assets.data.duplicates.shingles import (
-    Kind,
-    by_characters,
-    by_words,
-    mixed,
-    runs,
-    shingles,
-    slices,
-)
+from ft_assets.data.duplicates.corpus import Corpus
+from ft_assets.data.duplicates.sets import Sets, sets_of
+from ft_assets.data.remembered import Memory
 from ft_assets.paths import data_dir
 
 __all__ = ["BUCKET", "LEADERS", "PAIRS", "components", "near_duplicates"]
 
 BUCKET, LEADERS = 32, 16
 PAIRS = {"example_id_a": pl.String, "example_id_b": pl.String, "similarity": pl.Float64}
-# At most so many pairs and shingles are compared at once: 12 bits beside the 52 of a hash, and 32 MB.
-_PAIRS_AT_ONCE, _SHINGLES_AT_ONCE = 4_096, 1 << 22
 _LOW = np.uint64(32)
+_PAIRS_AT_ONCE = 1 << 18
+"""A call costs what some hundred pairs do, and many buckets have few."""
 
 
 def near_duplicates(
     ids: pl.Series,
-    texts: Iterable[pl.Series],
+    corpus: Corpus,
     threshold: float,
     directory: Path | None = None,
     *,
     across: np.ndarray | None = None,
+    memory: Memory | None = None,
 ) -> pl.DataFrame:
     """The pairs of texts at least so similar.
 
     Args:
         ids: `example_id` of all rows, each once.
-        texts: Their normalised texts, in slices of any size; read once.
+        corpus: Their texts.
         threshold: Smallest Jaccard index, above 0 and at most 1.
         directory: Where its files are made: about 700 bytes for a text of 400. They have no name, and go with the
             process. None: the data directory, as for all that does not fit into memory.
         across: A number for each row. Pairs of rows with different numbers are wanted; others are compared no more than
             is needed to find these. None: all pairs are wanted.
+        memory: What was found of texts before, and receives what is found now; the pairs are the same with and without.
 
     Returns:
         `PAIRS`, ordered by both ids; `example_id_a` is the smaller one. Empty texts have no partner.
     """
+    if len(corpus) != len(ids):
+        raise ValueError(f"{len(ids)} ids and {len(corpus)} texts")
     order = ids.arg_sort().to_numpy().astype(np.int64)
     place = directory or data_dir()
     place.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
-        words = _Sets("words", len(ids), rows_of_band(threshold), place, files)
-        characters = _Sets("characters", len(ids), rows_of_band(threshold), place, files)
-        spaced = np.zeros(len(ids), bool)
-        start = 0
-        for part in (part for given in texts for part in slices(given)):
-            has_words = by_words(part)
-            spaced[start : start + len(part)] = has_words.to_numpy()
-            words.add(start, part, has_words)
-            characters.add(start, part, by_characters(part, threshold))
-            start += len(part)
-        if start != len(ids):
-            raise ValueError(f"{len(ids)} ids and {start} texts")
-        words.arrange(order)
-        characters.arrange(order)
-        nobody = np.zeros(len(ids), bool)
+        words, characters, spaced = sets_of(corpus, threshold, memory or Memory(), place, files)
+        found = []
         side = None if across is None else across[order]
-        found = [
-            _search(words, threshold, nobody, side),
-            _search(characters, threshold, spaced[order], side),
-        ]
+        for sets, others in ((words, np.zeros(len(ids), bool)), (characters, spaced[order])):
+            sets.arrange(order)
+            found.append(_search(sets, threshold, others, side))
+            sets.settle()
     return _named(found, ids.gather(order))
 
 
@@ -123,88 +104,10 @@ def _named(found: Sequence[_Found], ids: pl.Series) -> pl.DataFrame:
     )
 
 
-class _Sets:
-    """The sets of shingles of one kind, and the hashes of their bands, in two files. Rows without a set have size 0.
-
-    Files are mapped; what was read of them is given back (`release`), or it would count as memory of the process.
-    """
-
-    def __init__(self, kind: Kind, count: int, rows_of: int, place: Path, files: ExitStack) -> None:
-        self.kind, self.rows_of = kind, rows_of
-        self.starts = np.zeros(count, np.int64)
-        self.sizes = np.zeros(count, np.int64)
-        self.prints = np.zeros(count, np.uint64)
-        self.count = 0
-        self.shingles = files.enter_context(TemporaryFile(dir=place))  # noqa: SIM115 - closed with the others
-        bands = files.enter_context(TemporaryFile(dir=place))  # noqa: SIM115
-        number = FUNCTIONS // rows_of
-        bands.truncate(max(number * count * 4, 1))  # sparse: it takes up what is written
-        self._map = mmap.mmap(bands.fileno(), 0)
-        self.number = number
-        self._bands = np.frombuffer(self._map, np.uint32, number * count).reshape(number, count)
-
-    def add(self, start: int, texts: pl.Series, chosen: pl.Series) -> None:
-        """Take in some of the texts, of which the first one is at this place of the input."""
-        if not chosen.any():
-            return
-        rows = start + np.flatnonzero(chosen.to_numpy())
-        found = shingles(texts.filter(chosen), self.kind)
-        self.starts[rows] = self.count + found.offsets[:-1]
-        self.sizes[rows] = np.diff(found.offsets)
-        self.prints[rows] = np.add.reduceat(mixed(found.values), found.offsets[:-1])
-        self._bands[:, rows] = band_hashes(found, self.rows_of)
-        found.values.tofile(self.shingles)
-        self.count += len(found.values)
-        self.release()
-
-    def arrange(self, order: np.ndarray) -> None:
-        """From here on rows are numbered by this order of the input."""
-        self._order = order
-        self.starts, self.sizes, self.prints = self.starts[order], self.sizes[order], self.prints[order]
-
-    def band(self, number: int, rows: np.ndarray) -> np.ndarray:
-        """The hashes of one band."""
-        hashes = self._bands[number][self._order[rows]]
-        self.release()
-        return hashes
-
-    def release(self) -> None:
-        self._map.madvise(mmap.MADV_DONTNEED)
-
-    def similarity(self, a: np.ndarray, b: np.ndarray, threshold: float) -> np.ndarray:
-        """Jaccard index of each pair of rows; 0 where their sizes alone say that it is below the threshold."""
-        found = np.zeros(len(a))
-        sizes = self.sizes[a], self.sizes[b]
-        possible = np.flatnonzero(np.minimum(*sizes) / np.maximum(*sizes) >= threshold)
-        if not len(possible):
-            return found
-        self.shingles.flush()
-        mapped = mmap.mmap(self.shingles.fileno(), 0, access=mmap.ACCESS_READ)
-        values = np.frombuffer(mapped, np.uint64)
-        ends = np.cumsum((sizes[0] + sizes[1])[possible])
-        start = 0
-        while start < len(possible):
-            before = ends[start - 1] if start else 0
-            fitting = int(np.searchsorted(ends, before + _SHINGLES_AT_ONCE, side="right"))
-            part = possible[start : min(max(fitting, start + 1), start + _PAIRS_AT_ONCE)]
-            found[part] = self._jaccard(a[part], b[part], values)
-            start += len(part)
-        return found
-
-    def _jaccard(self, a: np.ndarray, b: np.ndarray, values: np.ndarray) -> np.ndarray:
-        both = np.concatenate([a, b])
-        sizes = self.sizes[both]
-        pair = np.repeat(np.tile(np.arange(len(a), dtype=np.uint64), 2), sizes)
-        keys = np.sort((pair << np.uint64(52)) | values[runs(self.starts[both], sizes)])
-        twice = keys[1:][keys[1:] == keys[:-1]]
-        common = np.bincount(twice >> np.uint64(52), minlength=len(a))
-        return common / (self.sizes[a] + self.sizes[b] - common)
-
-
 class _Found:
     """The pairs of rows found so far, each as one number (a · 2^32 + b, a < b), ascending."""
 
-    def __init__(self, sets: _Sets, threshold: float, spaced: np.ndarray) -> None:
+    def __init__(self, sets: Sets, threshold: float, spaced: np.ndarray) -> None:
         self._sets, self._threshold, self._spaced = sets, threshold, spaced
         self.keys, self.similarity = np.empty(0, np.uint64), np.empty(0)
         self._new: list[tuple[np.ndarray, np.ndarray]] = []
@@ -216,7 +119,7 @@ class _Found:
         place = np.minimum(np.searchsorted(self.keys, keys), max(len(self.keys) - 1, 0))
         near = self.keys[place] == keys if len(self.keys) else np.zeros(len(keys), bool)
         new = np.flatnonzero(~near & ~(self._spaced[a] & self._spaced[b]))
-        similarity = self._sets.similarity(a[new], b[new], self._threshold)
+        similarity = self._sets.similarity(a[new], b[new])
         found = similarity >= self._threshold
         near[new] = found
         self._new.append((keys[new[found]], similarity[found]))
@@ -234,7 +137,7 @@ def _split(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (keys >> _LOW).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
-def _search(sets: _Sets, threshold: float, spaced: np.ndarray, across: np.ndarray | None) -> _Found:
+def _search(sets: Sets, threshold: float, spaced: np.ndarray, across: np.ndarray | None) -> _Found:
     """The pairs of one kind. Two rows that are `spaced` are none here: they are compared by words."""
     found = _Found(sets, threshold, spaced)
     rows = _without_equal_sets(found, np.flatnonzero(sets.sizes), sets.prints, spaced)
@@ -286,15 +189,21 @@ def _buckets(hashes: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _all_pairs(found: _Found, members: np.ndarray, bucket: np.ndarray, across: np.ndarray | None) -> None:
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
     for distance in range(1, BUCKET):
         together = np.flatnonzero(bucket[distance:] == bucket[:-distance])
         if not len(together):
-            return
+            break
         a, b = members[together], members[together + distance]
         if across is not None:
             wanted = across[a] != across[b]
             a, b = a[wanted], b[wanted]
-        found.compare(a, b)
+        waiting.append((a, b))
+        if sum(len(each) for each, _ in waiting) >= _PAIRS_AT_ONCE:
+            found.compare(*map(np.concatenate, zip(*waiting, strict=True)))
+            waiting = []
+    if waiting:
+        found.compare(*map(np.concatenate, zip(*waiting, strict=True)))
 
 
 def _with_leaders(found: _Found, members: np.ndarray, bucket: np.ndarray, count: int) -> None:
