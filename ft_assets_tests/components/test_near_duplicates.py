@@ -8,8 +8,10 @@ import pytest
 
 from ft_assets.artifacts import Artifact, ArtifactStore
 from ft_assets.components.stage import Task
+from ft_assets.data.duplicates.sets import Sets
 from ft_assets.lineage.explain import explain
-from ft_assets.paths import store_root
+from ft_assets.paths import remembered_dir, store_root
+from ft_assets.removal.unfinished import unfinished
 from ft_assets_tests.runs import current
 from ft_assets_tests.tickets import materialize, task, tickets, write_csv
 
@@ -129,3 +131,34 @@ def test_a_near_duplicate_that_comes_later_goes_where_the_first_one_is(
     ]
     assert moved == []
     assert {held[row["body"]] for row in rows[:60]} == set(SPLITS)
+
+
+def test_what_was_computed_of_texts_serves_the_other_stages_and_the_next_run(
+    instance: dg.DagsterInstance, incoming: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed: list[int] = []
+    add = Sets.add
+    monkeypatch.setattr(
+        Sets, "add", lambda self, rows, *rest: (signed.append(len(rows)), add(self, rows, *rest))
+    )
+    materialize(instance, made_of(), *DATA)
+    of_all = sum(signed)
+    texts = artifact(instance, "labeled_examples").table().num_rows
+    assert (
+        texts <= of_all <= 2 * texts
+    )  # once each, by words, by characters, or both; not once more for the splits
+    signed.clear()
+    write_csv(
+        incoming.with_name("zz.csv"),
+        [{"body": f"{LONG} at last", "category": "delivery", "customer": "another neighbour"}],
+    )
+    materialize(instance, made_of(), *DATA)
+    assert 1 <= sum(signed) <= 2
+    assert len(versions_of_the_long_text(instance)) == VERSIONS + 1
+
+
+def test_what_was_computed_of_texts_is_among_what_an_erasure_takes_away(
+    instance: dg.DagsterInstance, incoming: Path
+) -> None:
+    materialize(instance, made_of(), *DATA)
+    assert set(unfinished("tickets")) >= set((remembered_dir() / "tickets").iterdir()) != set()

@@ -28,6 +28,7 @@ from ft_assets.data.examples import (
 )
 from ft_assets.data.labels import label
 from ft_assets.data.near_duplicates import settled
+from ft_assets.data.remembered import Memory
 from ft_assets.data.splits import SPLITS
 from ft_assets_tests.data.helpers import (
     answers,
@@ -549,6 +550,32 @@ def test_personal_data_that_cleaning_would_leave_is_found_and_not_told():
     assert "jane" not in str(outcome.as_dict())
     off = CleaningConfig(personal_data=["ip"])
     assert failures("cleaned_examples", {"cleaned_examples": spoilt}, cleaning=off) == {}
+
+
+def test_a_text_that_was_looked_through_is_not_looked_through_again_and_a_new_one_is(tmp_path, monkeypatch):
+    looked_through = []
+    inner = contract_runner.free_of
+    monkeypatch.setattr(
+        contract_runner,
+        "free_of",
+        lambda texts, *rest: (looked_through.extend(texts), inner(texts, *rest))[1],
+    )
+    made, memory = stages(examples(20)), Memory(tmp_path, "code")
+
+    def unexpected(tables):
+        looked_through.clear()
+        expected = expectations("cleaned_examples", LABELS, ContractsConfig(), CleaningConfig())
+        outcomes = {each.name: each for each in run(expected, tables, memory=memory)}
+        return outcomes["no_personal_data"].unexpected
+
+    clean_ones = made["cleaned_examples"]
+    texts = clean_ones.examples["text"].to_pylist()
+    assert unexpected(clean_ones) == 0 and set(texts) <= set(looked_through)
+    assert unexpected(clean_ones) == 0 and looked_through == []
+    spoilt = replaced(clean_ones, text=["ask jane@example.org", *texts[1:]])
+    for _ in range(2):  # what was found is remembered, too
+        assert unexpected(spoilt) == 1
+    assert looked_through == []
 
 
 @pytest.mark.parametrize("place", ["text", "label", "context"])
