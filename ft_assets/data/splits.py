@@ -29,11 +29,12 @@ from ft_assets.data.examples import (
     quarantine_rows,
     to_polars,
 )
-from ft_assets.data.ledger.assignment import REASONS, Assignment, assign
+from ft_assets.data.ledger.assignment import Assignment, assign
 from ft_assets.data.ledger.entries import SIDES, Entries
 from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, example_keys, group_keys, text_keys
 from ft_assets.data.ledger.merged import merged_into
 from ft_assets.data.ledger.periods import Boundaries, by_shares
+from ft_assets.data.ledger.reasons import REASONS
 from ft_assets.data.merging import keep_by_id
 from ft_assets.data.near_duplicates import pairs_of
 from ft_assets.data.texts import answer_lengths, read_texts, text_lengths

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from ft_assets.data.ledger.assignment import REASONS, ROWS, Assignment, assign
+from ft_assets.data.ledger.assignment import ROWS, Assignment, assign
 from ft_assets.data.ledger.entries import SIDES, Entries
+from ft_assets.data.ledger.reasons import REASONS
 
 SHARES = (0.15, 0.15, 0.7)
 

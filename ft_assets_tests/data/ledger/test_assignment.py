@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ft_assets.data.ledger.assignment import REASONS, Assignment, imported
+from ft_assets.data.ledger.assignment import Assignment, imported
 from ft_assets.data.ledger.entries import SIDES, Entries
 from ft_assets.data.ledger.periods import Boundaries
+from ft_assets.data.ledger.reasons import REASONS
 from ft_assets_tests.data.ledger.helpers import (
     Row,
     assigned,
