@@ -25,7 +25,7 @@ from ft_assets.versions import hash_json
 __all__ = ["KEY", "Memory", "Remembered", "exact_keys"]
 
 _FILES = ("high", "low", "results")
-_AT_ONCE = 1 << 18
+_AT_ONCE = 1 << 16
 """Results that are put in order at once."""
 KEY = np.dtype([("high", "<u8"), ("low", "<u8")])
 """What a text is known by."""
