@@ -41,7 +41,7 @@ def shares_passage(texts: pl.Series, others: Iterable[pl.Series]) -> np.ndarray:
     for part in (part for given in others for part in slices(given)):
         seen |= wanted.among(_passages(part)[0])
     shared = np.zeros(len(texts), bool)
-    shared[rows[seen[np.searchsorted(wanted.values, values)]]] = True
+    shared[rows[_among(values, wanted.values[seen])]] = True
     return shared
 
 
@@ -57,6 +57,13 @@ def _distinct(values: np.ndarray) -> np.ndarray:
     75 times as long.)"""
     values = np.sort(values)
     return values[np.append(True, values[1:] != values[:-1])[: len(values)]]
+
+
+def _among(values: np.ndarray, few: np.ndarray) -> np.ndarray:
+    """Which of the values stand in a short array in rising order."""
+    if not len(few):
+        return np.zeros(len(values), bool)
+    return few[np.minimum(np.searchsorted(few, values), len(few) - 1)] == values
 
 
 class _Wanted:
