@@ -66,6 +66,7 @@ def collect_garbage(
     from ft_assets.artifacts import Removal
     from ft_assets.components.recorded import current_builds, current_versions, tasks_under_way
     from ft_assets.disk import size_of
+    from ft_assets.paths import resume_dir
     from ft_assets.planning.config import PolicyConfig
     from ft_assets.removal.unfinished import remove_unfinished, unfinished
     from ft_assets.removal.unused import find_unused, remove_unused, tasks_of
@@ -102,7 +103,12 @@ def collect_garbage(
                 print(f"{task}/{each.asset}/{each.name}: {each.why} ({size_text(each.size)})")
             freed += sum(each.size for each in unused) if dry_run else remove_unused(removal, unused)
             for path in (left := unfinished(task, older_than)):
-                print(f"{path}: left by a training long ago ({size_text(size_of(path))})")
+                why = (
+                    "left by a training long ago"
+                    if path.is_relative_to(resume_dir())
+                    else "made to be quicker, long ago"
+                )
+                print(f"{path}: {why} ({size_text(size_of(path))})")
             freed += sum(map(size_of, left)) if dry_run else remove_unfinished(left)
     print(
         f"{size_text(freed)} would be freed; nothing was changed" if dry_run else f"{size_text(freed)} freed"

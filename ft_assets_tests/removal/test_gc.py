@@ -144,6 +144,10 @@ def test_old_versions_go_and_all_that_is_current_still_opens(
     before = published(store_dir())
     would = collect_garbage(instance, keep=1, keep_days=0, dry_run=True)
     assert would > 0 and published(store_dir()) == before
+    assert (
+        "cache/cleaned/tickets" in (said := capsys.readouterr().out)
+        and "made to be quicker, long ago" in said
+    )
     assert collect_garbage(instance, keep=1, keep_days=0) == would
     store = ArtifactStore(store_dir())
     for asset, version in now.items():
