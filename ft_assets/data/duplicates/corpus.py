@@ -30,13 +30,14 @@ class Corpus:
 
     def __init__(self, table: pa.Table, chosen: np.ndarray | None = None) -> None:
         self._table = table.select(["context", "text"])
-        self._places = np.arange(table.num_rows) if chosen is None else np.flatnonzero(chosen)
+        self._places = None if chosen is None else np.flatnonzero(chosen).astype(np.int32)
+        """Where each text stands in the table; None: all of them do, in their order."""
         self._batches = self._table.to_batches(max_chunksize=SLICE_ROWS)
         self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
         self.keys = np.empty(0, KEY)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return self._table.num_rows if self._places is None else len(self._places)
 
     def keep_keys(self, place: Path, files: ExitStack) -> None:
         """Make room for the key of each text; `slices` fills it."""
@@ -48,18 +49,21 @@ class Corpus:
         """All texts in their order: numbers of the rows, and what stands there."""
         start = 0
         for part in slices(self._table):
-            first, last = np.searchsorted(self._places, [start, start + part.num_rows])
+            end = start + part.num_rows
+            first, last = (
+                (start, end) if self._places is None else np.searchsorted(self._places, [start, end])
+            )
             texts = read_texts(to_polars(part))
-            if last - first < part.num_rows:
+            if self._places is not None and last - first < part.num_rows:
                 texts = texts.gather(self._places[first:last] - start)
-            start += part.num_rows
+            start = end
             if len(self.keys):
                 self.keys[first:last] = exact_keys(texts)
             yield np.arange(first, last), texts
 
     def at(self, rows: np.ndarray) -> pl.Series:
         """What stands in these rows, in rising order."""
-        places = self._places[rows]
+        places = rows if self._places is None else self._places[rows]
         cuts = np.searchsorted(places, self._starts)
         parts = [
             batch.take(pa.array(places[first:last] - start))

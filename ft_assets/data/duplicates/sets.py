@@ -94,9 +94,10 @@ class Sets:
         self._rows_of = rows_of_band(threshold)
         self._order = np.arange(count)
         self.number = FUNCTIONS // self._rows_of
-        self._starts = np.full(count, -1, np.int64)
-        """Where in the file a set begins; -1: it was not made."""
-        self.sizes = np.zeros(count, np.int64)
+        # Zeros, since pages of them that are never written take no memory.
+        self._starts = np.zeros(count, np.int64)
+        """Where in the file a set begins, counted from 1; 0: it was not made."""
+        self.sizes = np.zeros(count, np.int32)
         self.prints = np.zeros(count, np.uint64)
         self._file = files.enter_context(TemporaryFile(dir=place))  # noqa: SIM115 - closed with the others
         self._count = 0
@@ -186,7 +187,7 @@ class Sets:
     def _made(self, rows: np.ndarray, texts: pl.Series) -> Shingles:
         """The sets of some rows, written to the file."""
         made = shingles(texts, self._kind)
-        self._starts[rows] = self._count + made.offsets[:-1]
+        self._starts[rows] = 1 + self._count + made.offsets[:-1]
         made.values.tofile(self._file)
         self._count += len(made.values)
         return made
@@ -194,7 +195,7 @@ class Sets:
     def _make_missing(self, rows: np.ndarray) -> None:
         """The sets of those rows that were remembered and have none yet."""
         missing = np.zeros(len(self._starts), bool)
-        missing[rows] = self._starts[rows] < 0
+        missing[rows] = self._starts[rows] == 0
         rows = np.flatnonzero(missing)
         rows = rows[np.argsort(self._order[rows])]
         if not len(rows):
@@ -225,7 +226,7 @@ class Sets:
         sizes = self.sizes[both]
         pair = np.repeat(np.tile(np.arange(len(a), dtype=np.uint64), 2), sizes)
         # Runs that are in order are merged: two thirds of the time of sorting.
-        keys = np.sort((pair << np.uint64(52)) | values[runs(self._starts[both], sizes)], kind="stable")
+        keys = np.sort((pair << np.uint64(52)) | values[runs(self._starts[both] - 1, sizes)], kind="stable")
         twice = keys[1:][keys[1:] == keys[:-1]]
         common = np.bincount(twice >> np.uint64(52), minlength=len(a))
         return common / (self.sizes[a] + self.sizes[b] - common)
