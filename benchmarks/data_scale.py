@@ -182,9 +182,7 @@ def _task() -> None:
         resources=default_resources(),
         executor=dg.in_process_executor,
     )
-    home = data_dir() / "dagster"  # that of all runs in this directory: what is current is known from it
-    home.mkdir(exist_ok=True)
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance, asset_selection=[dg.AssetKey(["scale", name]) for name in ASSETS]
         )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
 from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_and_audit
-from ft_assets.components.recorded import current_artifact
 from ft_assets.components.stage import Built, Stage, Step, Task, Watch
 from ft_assets.data.config import SourceConfig
 from ft_assets.errors import UserError
@@ -19,7 +18,6 @@ from ft_assets.sources.files import is_local
 from ft_assets.versions import file_sha256
 
 if TYPE_CHECKING:
-    from ft_assets.data.taken_over import TakenOver
     from ft_assets.sources import ResolvedFile
 
 __all__ = ["stages"]
@@ -43,7 +41,6 @@ def stages(task: Task) -> list[Stage]:
                 "ft_assets.data.layouts",
                 "ft_assets.data.forms",
                 "ft_assets.data.examples",
-                "ft_assets.data.taken_over",
                 "ft_assets.data.times",
                 *AUDIT_CODE,
             ),
@@ -97,14 +94,7 @@ def _build(step: Step) -> Built:
     task = step.stage.task
     config = task.config
     files, erased = _files(task), suppressed.read(task.name)
-    made = step.shared.get("tables")
-    if made is None:
-        before = _taken_over(step, files)
-        made = read(files, config.columns, config.task_type, task.folder, erased, before=before)
-        if before.files:
-            step.context.log.info(
-                f"{before.rows:,} rows of {before.files} file(s) were taken over: these are as they were"
-            )
+    made = step.shared.get("tables") or read(files, config.columns, config.task_type, task.folder, erased)
     found = _identities(files) | suppressed.identity(task.name)
     changed = sorted(
         name
@@ -121,51 +111,13 @@ def _build(step: Step) -> Built:
     return write_and_audit(step, replace(made, summary={**made.summary, "personal_data": "raw"}))
 
 
-def _taken_over(step: Step, files: "list[tuple[SourceConfig, Sequence[ResolvedFile]]]") -> "TakenOver":
-    """What of the rows that are current need not be read again; nothing where the run is forced."""
-    from ft_assets.data.examples import StageTables
-    from ft_assets.data.taken_over import NOTHING, taken_over
-
-    context, stage = step.context, step.stage
-    if context.op_execution_context.op_config["force"]:
-        return NOTHING
-    store = context.resources.artifact_store.open()
-    try:
-        current = current_artifact(context.instance, store, stage.task.name, stage.asset)
-    except UserError:  # it is gone or damaged: all is read, as if there had never been one
-        return NOTHING
-    if current is None or current.manifest["code_version"] != stage.code_version:
-        return NOTHING
-    if current.inputs.get(suppressed.IDENTITY) != step.sources.get(suppressed.IDENTITY):
-        return NOTHING
-    earlier = StageTables(current.table(), current.table("quarantine"), summary=dict(current.summary))
-    then = [
-        (source.name, name.removeprefix(start), content)
-        for place, (source, _) in enumerate(files)
-        for start in [_name(place, source, "")]
-        for name, content in current.inputs.items()
-        if name.startswith(start)
-    ]
-    now = [
-        (source.name, file, step.sources.get(_name(place, source, file)))
-        for place, (source, found) in enumerate(files)
-        for file in ([file.name for file in found] if source.path else [""])
-    ]
-    return taken_over(earlier, then, now)
-
-
-def _name(place: int, source: SourceConfig, file: str) -> str:
-    """What a file is called among the sources of the stage."""
-    return f"source:{place}/{source.name}/{file}"
-
-
 def _identities(
     sources: "Sequence[tuple[SourceConfig, Sequence[ResolvedFile]]]",
     sha256: Callable[[Path], str] = file_sha256,
 ) -> dict[str, str]:
     """The content of each file that is read, by the source's place in the task, its name and the file's."""
     return {
-        _name(place, source, file.name): _content(file.path, sha256)
+        f"source:{place}/{source.name}/{file.name}": _content(file.path, sha256)
         for place, (source, files) in enumerate(sources)
         for file in files
     }

@@ -55,7 +55,6 @@ from ft_assets.data.formats import (
 from ft_assets.data.forms import Form, Unusable, columns_by_field, recognised
 from ft_assets.data.layouts import Layout, load_layout
 from ft_assets.data.ratings import as_label, is_list, pseudonym
-from ft_assets.data.taken_over import NOTHING, TakenOver, equal_before
 from ft_assets.data.times import microseconds
 from ft_assets.errors import UserError
 from ft_assets.sources.files import shown_name
@@ -86,8 +85,6 @@ def raw_examples(
     task_type: str = "text-classification",
     base: Path | None = None,
     suppressed: Collection[str] = frozenset(),
-    *,
-    before: TakenOver = NOTHING,
 ) -> StageTables:
     """Read all sources of a task.
 
@@ -99,7 +96,6 @@ def raw_examples(
             when not given.
         suppressed: Ids of erased rows. They are left out and counted, wherever they stand now; so is every row
             that equals one of them, because only their order tells the ids of equal rows apart.
-        before: The rows of the first files, which are not read again.
 
     Returns:
         `RAW_SCHEMA` rows in source order. Beyond the common counts the summary has `erased` (rows left out),
@@ -115,35 +111,26 @@ def raw_examples(
     good, bad = Spill(_unidentified(RAW_SCHEMA)), Spill(_unidentified(QUARANTINE_SCHEMA))
     files_read: list[_File] = []
     faults: list[UserError] = []
-    known = before.files
     for source, files in sources:
-        known, rest = known - len(files[:known]), files[known:]
-        if files and not rest:
-            continue
-        for file, its_rows, its_refusals in _read(_Source(source, columns, layout), rest, base, faults):
+        for file, its_rows, its_refusals in _read(_Source(source, columns, layout), files, base, faults):
             good.add(its_rows)
             bad.add(its_refusals)
             files_read.append(file)
-    if faults and len(faults) == len(files_read) + before.files:
+    if faults and len(faults) == len(files_read):
         raise faults[0]
-    new, kept = _identified(good.table(), RAW_SCHEMA, suppressed, before.examples["example_id"])
-    bad_new, kept_refused = _identified(
-        bad.table(), QUARANTINE_SCHEMA, suppressed, before.refused["example_id"]
-    )
-    examples = pa.concat_tables([before.examples, new])
-    refused = pa.concat_tables([before.refused, bad_new])
+    examples, kept = _identified(good.table(), RAW_SCHEMA, suppressed)
+    refused, kept_refused = _identified(bad.table(), QUARANTINE_SCHEMA, suppressed)
     refused = take(refused, pc.sort_indices(refused["example_id"]).to_numpy())
     tables = StageTables(examples, refused)
-    rows = before.rows + sum(file.rows for file in files_read)
-    summary = counts(rows, examples, refused, tables.merged) | {
+    summary = counts(sum(file.rows for file in files_read), examples, refused, tables.merged) | {
         "erased": int((~kept).sum() + (~kept_refused).sum()),
-        "files": [*before.entries, *_entries(files_read, kept, kept_refused)],
+        "files": _entries(files_read, kept, kept_refused),
         "groups": pc.count_distinct(examples["group"]).as_py(),
         "without_group": examples["group"].null_count,
         "without_label": examples["label"].null_count,
         "without_time": examples["time"].null_count,
     }
-    forms = [*before.forms, *({"file": file.name} | file.form for file in files_read if file.form)]
+    forms = [{"file": file.name} | file.form for file in files_read if file.form]
     return StageTables(examples, refused, tables.merged, summary | ({"forms": forms} if forms else {}))
 
 
@@ -192,15 +179,10 @@ def _unidentified(schema: pa.Schema) -> pa.Schema:
 
 
 def _identified(
-    table: pa.Table, schema: pa.Schema, suppressed: Collection[str], before: pa.ChunkedArray
+    table: pa.Table, schema: pa.Schema, suppressed: Collection[str]
 ) -> tuple[pa.Table, np.ndarray]:
-    """The rows with their ids, without those that are suppressed, and which ones are kept.
-
-    Args:
-        before: Ids of the rows that stand before all of these.
-    """
-    digests_of, start = table["example_id"], 0
-    number = occurrences(digests_of) + equal_before(digests_of, before)
+    """The rows with their ids, without those that are suppressed, and which ones are kept."""
+    number, start = occurrences(table["example_id"]), 0
     ids = [pa.array([], pa.string())]
     kept = np.ones(table.num_rows, dtype=bool)
     for part in slices(table.select(["example_id"])):
