@@ -111,7 +111,9 @@ def task(tmp_path: Path) -> Task:
 
 
 # Texts that stand several times, in one file and in several, and rows that are refused: `b`.
-CONTENTS = st.lists(st.sampled_from(["a,x", "a,y", "c,x", "d,", "b"]), max_size=6).map(lambda rows: csv(*rows))
+CONTENTS = st.lists(st.sampled_from(["a,x", "a,y", "c,x", "d,", "b"]), max_size=6).map(
+    lambda rows: csv(*rows)
+)
 CHANGES = st.tuples(
     st.sampled_from(["append", "append", "append", "insert", "change", "remove", "reorder", "erase"]),
     st.integers(0, 5),
