@@ -182,7 +182,10 @@ def _task() -> None:
         resources=default_resources(),
         executor=dg.in_process_executor,
     )
-    with dg.DagsterInstance.ephemeral() as instance:
+    # It has to know in the second run what the first one has made: that is what is taken over.
+    history = data_dir() / "dagster"
+    history.mkdir(exist_ok=True)
+    with dg.DagsterInstance.local_temp(str(history)) as instance:
         definitions.resolve_implicit_global_asset_job_def().execute_in_process(
             instance=instance, asset_selection=[dg.AssetKey(["scale", name]) for name in ASSETS]
         )

@@ -3,27 +3,31 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ft_assets.artifacts import Artifact
 from ft_assets.components import metadata
 from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_and_audit
+from ft_assets.components.recorded import current_artifact
 from ft_assets.components.stage import Built, Stage, Step, Task, Watch
 from ft_assets.data.config import SourceConfig
 from ft_assets.errors import UserError
 from ft_assets.paths import cache_dir
 from ft_assets.removal import suppressed
 from ft_assets.sources.files import is_local
-from ft_assets.versions import file_sha256
+from ft_assets.versions import file_sha256, library_versions
 
 if TYPE_CHECKING:
+    from ft_assets.data.taken_over import TakenOver
     from ft_assets.sources import ResolvedFile
 
 __all__ = ["stages"]
 
 # The name of what functions and queries have yielded, in the manifest.
 _ASKED = "source:functions"
+_UNREADABLE = "unreadable"
 
 
 def stages(task: Task) -> list[Stage]:
@@ -41,7 +45,11 @@ def stages(task: Task) -> list[Stage]:
                 "ft_assets.data.layouts",
                 "ft_assets.data.forms",
                 "ft_assets.data.examples",
+                "ft_assets.data.masking",
+                "ft_assets.data.ratings",
+                "ft_assets.data.taken_over",
                 "ft_assets.data.times",
+                "ft_assets.turns",
                 *AUDIT_CODE,
             ),
             config={
@@ -93,12 +101,18 @@ def _build(step: Step) -> Built:
 
     task = step.stage.task
     config = task.config
-    files, erased = _files(task), suppressed.read(task.name)
-    made = step.shared.get("tables") or read(files, config.columns, config.task_type, task.folder, erased)
-    found = _identities(files) | suppressed.identity(task.name)
+    sources, erased = _files(task), suppressed.read(task.name)
+    before = _taken_over(step, sources)
+    made = step.shared.get("tables") or read(
+        before.still_to_read(sources), config.columns, config.task_type, task.folder, erased, before=before
+    )
+    paths = _paths(sources)
+    taken = set(islice(paths, len(before.files)))
+    found = {name: _content(path, file_sha256) for name, path in paths.items() if name not in taken}
+    found |= suppressed.identity(task.name)
     changed = sorted(
         name
-        for name in found.keys() | step.sources.keys() - {_ASKED}
+        for name in found.keys() | step.sources.keys() - taken - {_ASKED}
         if found.get(name) != step.sources.get(name)
     )
     if changed:
@@ -107,17 +121,59 @@ def _build(step: Step) -> Built:
             where=", ".join(changed),
             do="run it again once they are complete; move files into the folder instead of writing them there",
         )
-    step.context.log.info(f"{made.summary['rows_in']:,} rows read from {len(made.summary['files'])} file(s)")
-    return write_and_audit(step, replace(made, summary={**made.summary, "personal_data": "raw"}))
+    rows, files = made.summary["rows_in"] - before.rows, len(made.summary["files"]) - len(taken)
+    step.context.log.info(f"{rows:,} rows read from {files} file(s)")
+    if taken:
+        step.context.log.info(
+            f"{before.rows:,} rows of {len(taken)} file(s) that have not changed taken over from the last version"
+        )
+    built = write_and_audit(step, replace(made, summary={**made.summary, "personal_data": "raw"}))
+    return replace(built, metadata={"rows_taken_over": before.rows, "files_taken_over": len(taken)})
+
+
+def _taken_over(step: Step, sources: "Sequence[tuple[SourceConfig, Sequence[ResolvedFile]]]") -> "TakenOver":
+    """The first files, as far as they are in the current version and were read there by the same rules."""
+    from ft_assets.data.taken_over import TakenOver, take_over
+
+    last = None if step.force or "tables" in step.shared else _last(step)
+    if last is None:
+        return TakenOver()
+    same = takewhile(
+        lambda name: last.inputs.get(name) == step.sources.get(name, _UNREADABLE) != _UNREADABLE,
+        _paths(sources),
+    )
+    files = [(source.name, file.name) for source, files in sources for file in files]
+    return take_over(last, [name for _, name in zip(same, files, strict=False)])
+
+
+def _last(step: Step) -> Artifact | None:
+    """The current version, if this code with these libraries, settings and erased rows has made it, and it is whole."""
+    stage, store = step.stage, step.context.resources.artifact_store.open()
+    try:
+        last = current_artifact(step.context.instance, store, stage.task.name, stage.asset)
+    except UserError as error:
+        step.context.log.warning(f"all files are read: the last version cannot be used ({error.what})")
+        return None
+    if last is None or last.manifest["code_version"] != stage.code_version:
+        return None
+    if last.manifest["libraries"] != library_versions(stage.libraries):
+        return None
+    same_erased = last.inputs.get(suppressed.IDENTITY) == step.sources.get(suppressed.IDENTITY)
+    return last if same_erased else None
 
 
 def _identities(
     sources: "Sequence[tuple[SourceConfig, Sequence[ResolvedFile]]]",
     sha256: Callable[[Path], str] = file_sha256,
 ) -> dict[str, str]:
-    """The content of each file that is read, by the source's place in the task, its name and the file's."""
+    """The content of each file that is read, by the name that `_paths` gives it."""
+    return {name: _content(path, sha256) for name, path in _paths(sources).items()}
+
+
+def _paths(sources: "Sequence[tuple[SourceConfig, Sequence[ResolvedFile]]]") -> dict[str, Path]:
+    """The files in reading order, each by the source's place in the task, its name and the file's."""
     return {
-        f"source:{place}/{source.name}/{file.name}": _content(file.path, sha256)
+        f"source:{place}/{source.name}/{file.name}": file.path
         for place, (source, files) in enumerate(sources)
         for file in files
     }
@@ -127,7 +183,7 @@ def _content(path: Path, sha256: Callable[[Path], str]) -> str:
     try:
         return sha256(path)
     except OSError:  # the readers refuse it, and say why; once it can be read that is another content
-        return "unreadable"
+        return _UNREADABLE
 
 
 def _files(

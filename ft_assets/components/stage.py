@@ -83,6 +83,8 @@ class Built:
     outcomes: Sequence[CheckOutcome] = ()
     seconds: float | None = None
     """How long it took, libraries' loading left out; None: as long as the build did."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the UI shows of this build alone, beside what `Stage.describe` tells of any artifact."""
     before_commit: Callable[[], None] | None = None
     """Called once all checks of the step have passed, before anything is published: for what has to outlive the
     artifact. It must change nothing where it was called before: a process may be killed right after it."""
@@ -203,6 +205,8 @@ class Step:
     """Receives the files."""
     shared: dict[str, Any]
     """What the stages of one step compute once for all of them."""
+    force: bool
+    """Whether all is to be made anew, whatever was made before."""
 
 
 @dataclass(frozen=True)
@@ -327,7 +331,7 @@ def _draft(
     make_worker_ready(context, stage.key, stage.task.config.task_type)
     staging = stack.enter_context(store.staging(stage.task.name, stage.asset))
     started = time.perf_counter()
-    built = stage.build(Step(context, stage, inputs, sources, key, staging, shared))
+    built = stage.build(Step(context, stage, inputs, sources, key, staging, shared, force))
     if built.seconds is None:
         built = replace(built, seconds=time.perf_counter() - started)
     return Draft(stage, inputs, versions, key, built, staging, instead_of=usual if force else None)
@@ -415,6 +419,7 @@ def _result(draft: Draft, artifact: Artifact) -> dg.MaterializeResult:
         tags=tags,
         metadata={
             **stage.describe(artifact),
+            **(draft.built.metadata if isinstance(draft.built, Built) else {}),
             "reused": isinstance(draft.built, Artifact),
             "build_key": artifact.build_key,
             "build_seconds": metadata.rounded(artifact.manifest.get("seconds", 0.0)),

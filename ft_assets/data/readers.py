@@ -4,7 +4,8 @@ Here: ids, groups, files that cannot be used as a whole. A row that cannot be re
 others go on. A file more than half of whose rows cannot be read is refused as a whole, because then its encoding
 or format is wrong and not the rows; it goes to quarantine as one entry, and the other files go on. Where no file
 is left, that is an error. Not here: the formats (`ft_assets.data.formats`), finding and fetching
-files (`ft_assets.sources`), any repair of what was read (`cleaning`).
+files (`ft_assets.sources`), which files need not be read again (`taken_over`), any repair of what was read
+(`cleaning`).
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ from ft_assets.data.formats import (
 from ft_assets.data.forms import Form, Unusable, columns_by_field, recognised
 from ft_assets.data.layouts import Layout, load_layout
 from ft_assets.data.ratings import as_label, is_list, pseudonym
+from ft_assets.data.taken_over import EqualRows, TakenOver
 from ft_assets.data.times import microseconds
 from ft_assets.errors import UserError
 from ft_assets.sources.files import shown_name
@@ -85,6 +87,8 @@ def raw_examples(
     task_type: str = "text-classification",
     base: Path | None = None,
     suppressed: Collection[str] = frozenset(),
+    *,
+    before: TakenOver | None = None,
 ) -> StageTables:
     """Read all sources of a task.
 
@@ -96,6 +100,8 @@ def raw_examples(
             when not given.
         suppressed: Ids of erased rows. They are left out and counted, wherever they stand now; so is every row
             that equals one of them, because only their order tells the ids of equal rows apart.
+        before: Files that stand before those of the sources, and need not be read again; none of their rows is
+            erased. The result is that of reading them, too.
 
     Returns:
         `RAW_SCHEMA` rows in source order. Beyond the common counts the summary has `erased` (rows left out),
@@ -107,7 +113,7 @@ def raw_examples(
     Raises:
         UserError: A source cannot be used, or none of the files: says which, why, and what to do.
     """
-    layout = load_layout(task_type)
+    layout, before = load_layout(task_type), before or TakenOver()
     good, bad = Spill(_unidentified(RAW_SCHEMA)), Spill(_unidentified(QUARANTINE_SCHEMA))
     files_read: list[_File] = []
     faults: list[UserError] = []
@@ -116,21 +122,22 @@ def raw_examples(
             good.add(its_rows)
             bad.add(its_refusals)
             files_read.append(file)
-    if faults and len(faults) == len(files_read):
+    if faults and len(faults) == len(files_read) and not before.files:
         raise faults[0]
-    examples, kept = _identified(good.table(), RAW_SCHEMA, suppressed)
-    refused, kept_refused = _identified(bad.table(), QUARANTINE_SCHEMA, suppressed)
+    examples, kept = _identified(good.table(), before.examples, suppressed)
+    refused, kept_refused = _identified(bad.table(), before.quarantine, suppressed)
     refused = take(refused, pc.sort_indices(refused["example_id"]).to_numpy())
     tables = StageTables(examples, refused)
-    summary = counts(sum(file.rows for file in files_read), examples, refused, tables.merged) | {
+    entries = [*before.files, *_entries(files_read, kept, kept_refused)]
+    summary = counts(sum(entry["rows"] for entry in entries), examples, refused, tables.merged) | {
         "erased": int((~kept).sum() + (~kept_refused).sum()),
-        "files": _entries(files_read, kept, kept_refused),
+        "files": entries,
         "groups": pc.count_distinct(examples["group"]).as_py(),
         "without_group": examples["group"].null_count,
         "without_label": examples["label"].null_count,
         "without_time": examples["time"].null_count,
     }
-    forms = [{"file": file.name} | file.form for file in files_read if file.form]
+    forms = [*before.forms, *({"file": file.name} | file.form for file in files_read if file.form)]
     return StageTables(examples, refused, tables.merged, summary | ({"forms": forms} if forms else {}))
 
 
@@ -179,15 +186,17 @@ def _unidentified(schema: pa.Schema) -> pa.Schema:
 
 
 def _identified(
-    table: pa.Table, schema: pa.Schema, suppressed: Collection[str]
+    table: pa.Table, before: pa.Table, suppressed: Collection[str]
 ) -> tuple[pa.Table, np.ndarray]:
-    """The rows with their ids, without those that are suppressed, and which ones are kept."""
+    """The rows before and, with their ids, those of the table that are not suppressed; and which of the table's are
+    kept."""
     number, start = occurrences(table["example_id"]), 0
+    equal = EqualRows(before["example_id"])
     ids = [pa.array([], pa.string())]
     kept = np.ones(table.num_rows, dtype=bool)
     for part in slices(table.select(["example_id"])):
         end, keys = start + part.num_rows, part["example_id"].to_pylist()
-        own = example_ids(keys, number[start:end].tolist())
+        own = example_ids(keys, (equal.count(keys) + number[start:end]).tolist())
         if suppressed:
             first = example_ids(keys, [0] * len(keys))
             kept[start:end] = [
@@ -196,9 +205,10 @@ def _identified(
             ]
         ids.append(pa.array(own, pa.string()))
         start = end
-    place = schema.get_field_index("example_id")
-    identified = table.set_column(place, schema.field(place), pa.chunked_array(ids))
-    return (identified if kept.all() else take(identified, np.flatnonzero(kept))), kept
+    place = before.schema.get_field_index("example_id")
+    identified = table.set_column(place, before.schema.field(place), pa.chunked_array(ids))
+    identified = identified if kept.all() else take(identified, np.flatnonzero(kept))
+    return pa.concat_tables([before, identified]), kept
 
 
 class _File(NamedTuple):

@@ -324,8 +324,8 @@ def test_a_file_that_is_still_being_written(
     file, before = incoming(data) / "tickets.csv", current(trained)
     write_csv(file, tickets(30))
 
-    def read_slowly(*args: Any) -> Any:
-        tables = raw_examples(*args)
+    def read_slowly(*args: Any, **more: Any) -> Any:
+        tables = raw_examples(*args, **more)
         write_csv(file, tickets(60))
         return tables
 
