@@ -6,7 +6,7 @@ where they are: what an embedding tells is a hint, and the splits of recorded ro
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ __all__ = ["CODE", "LIBRARIES", "describe", "outcome", "rules", "search", "sourc
 
 MODEL = "source:embedding_model"
 LISTED = 20
+_PAIR = ("example_id", "partner", "partner_split", "cosine")
 # What decides what a vector is.
 _EMBEDDING = (
     "ft_assets.data.embeddings:said",
@@ -267,7 +268,8 @@ def describe(found: Mapping[str, Any] | None) -> dict[str, Any]:
     """The same as metadata, of a summary's `semantic_duplicates`."""
     if found is None:
         return {}
-    pairs: Sequence[Mapping[str, Any]] = found["pairs"]
+    # The order of a manifest's keys is that of the alphabet.
+    pairs = [{name: pair[name] for name in _PAIR} for pair in found["pairs"]]
     numbers = {
         "semantic_duplicates": found["rows"],
         "semantic_duplicates_share": metadata.rounded(found["share"]),

@@ -30,6 +30,8 @@ EARLIER = {"validation": ("train",), "test": ("train", "validation")}
 _BLOCK = 4_096
 """Rows on either side of one matrix product: its 16 million cosines take 64 MiB."""
 _AT_ONCE = 50_000
+_ROUNDING = 1e-6
+"""What a cosine in float32 may lack: equal vectors reach a threshold of 1."""
 _TEXTS = pa.schema([("text", pa.string())])
 
 
@@ -196,7 +198,7 @@ def semantic_duplicates(
     pairs = []
     for earlier in EARLIER[split]:
         found = nearest(vectors[split], vectors[earlier])
-        rows = np.flatnonzero(free & (found.cosine >= np.float32(threshold)))
+        rows = np.flatnonzero(free & (found.cosine >= threshold - _ROUNDING))
         free[rows] = False
         np.maximum(largest, found.cosine, out=largest)
         pairs.append(

@@ -40,14 +40,17 @@ def load_tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
+    do = "the folder needs tokenizer.json (or the tokenizer's own files) beside config.json"
     try:
-        return AutoTokenizer.from_pretrained(folder, **_LOCAL)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
     except _UNUSABLE as error:
         raise UserError(
-            f"no tokenizer could be loaded: {_first_line(error)}",
-            where=str(folder),
-            do="the folder needs tokenizer.json (or the tokenizer's own files) beside config.json",
+            f"no tokenizer could be loaded: {_first_line(error)}", where=str(folder), do=do
         ) from error
+    # Where its files are missing, transformers makes one of nothing: every word would be unknown.
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise UserError("no tokenizer could be loaded: it knows no word", where=str(folder), do=do)
+    return tokenizer
 
 
 def load_base(folder: Path, labels: list[str], dropout: float | None) -> tuple[Any, list[str]]:
