@@ -13,6 +13,7 @@ from ft_assets.artifacts import Artifact, ArtifactStore
 from ft_assets.components import semantic_duplicates
 from ft_assets.components.splits import stages
 from ft_assets.components.stage import Stage, Task
+from ft_assets.compute import process
 from ft_assets.compute.local import LocalLauncher
 from ft_assets.errors import UserError
 from ft_assets.paths import data_dir, store_root
@@ -166,6 +167,28 @@ def test_another_model_checks_anew(made: dg.DagsterInstance, embedded: list[int]
     assert watch.version(watch.look(file_sha256)) != before
     materialize(made, checked(Path("model")), *DATA)
     assert embedded == [sum(artifact(made, split).table().num_rows for split in SPLITS)]
+
+
+def test_a_run_that_is_cancelled_meanwhile_ends_its_worker_and_publishes_nothing(
+    made: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, begun = LocalLauncher.run, []
+
+    def cancelled(launcher: LocalLauncher, context: Any, order: WorkOrder, **more: Any) -> dict[str, Any]:
+        begun.append(order.kind)
+        context.instance.report_run_canceling(context.run)
+        return run(launcher, context, order, **more)
+
+    monkeypatch.setattr(LocalLauncher, "run", cancelled)
+    monkeypatch.setattr(process, "_STOP_SECONDS", 0.0)
+    write_csv(
+        data_dir() / "incoming" / "tickets" / "more.csv", [row("my order arrived broken again, what a day")]
+    )
+    before = {split: current(made)[split] for split in SPLITS}
+    result = materialize(made, checked(Path("model")), *DATA, raise_on_error=False)
+    assert begun == ["embed"] and not result.success
+    assert {split: current(made)[split] for split in SPLITS} == before
+    assert not work_in_progress(data_dir() / "store")
 
 
 def test_where_it_is_not_asked_for_nothing_is_embedded_and_a_model_of_no_use_publishes_nothing(
