@@ -7,6 +7,7 @@
 - near_duplicates: MinHash signatures a second on one core, of the same mixed rows; how many planted pairs are found, by
   similarity, and how many of those found are none;
 - leakage: what is in several splits, by comparing everything, where a fifth of the rows are near duplicates;
+- embedding: cosines of the sample's rows and of planted sentences, rows embedded a second, cost of the comparison;
 - ledger: rows that move when one percent more arrives (none may), time and memory of assigning 5 million;
 - steps: what each step of that recipe costs, and what each filter beside it would;
 - filters: precision and recall of the language filter and the quality filters, on texts of `planted_filters.py`;
@@ -36,6 +37,7 @@ import polars as pl  # noqa: E402
 from benchmarks.bars import Bar, show  # noqa: E402
 from benchmarks.data_contracts import measure_contracts  # noqa: E402
 from benchmarks.data_duplicates import measure_leakage, measure_pairs, measure_signatures  # noqa: E402
+from benchmarks.data_embedding import measure_embedding  # noqa: E402
 from benchmarks.data_filters import RECIPE, measure_filters, measure_peer, measure_steps  # noqa: E402
 from benchmarks.data_labels import measure_label_errors  # noqa: E402
 from benchmarks.data_ledger import ROWS, measure_ledger  # noqa: E402
@@ -56,6 +58,7 @@ PARTS = (
     "peer",
     "near_duplicates",
     "leakage",
+    "embedding",
     "ledger",
     "contracts",
     "label_errors",
@@ -95,6 +98,8 @@ def main() -> None:
         bars += measure_pairs(2_000 if given.quick else 20_000, given.seed)
     if "leakage" in given.only:
         bars += measure_leakage(1_000 if given.quick else 10_000, given.seed)
+    if "embedding" in given.only:
+        bars += measure_embedding(5_000 if given.quick else 20_000, given.seed)
     if "ledger" in given.only:
         bars += measure_ledger(ROWS // 10 if given.quick else ROWS, ROOT)
     if "steps" in given.only:

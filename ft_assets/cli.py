@@ -108,6 +108,10 @@ def fetch(task: str | None = None) -> None:
         if "://" in config.base_model:
             resolve_model(config.base_model, cache=cache_dir(), base=data_dir())
             print(f"{path.parent.name}: base model {config.base_model.split('#')[0]}", flush=True)
+        same = config.splits.semantic_duplicates
+        if same and same.model and "://" in same.model:
+            resolve_model(same.model, cache=cache_dir(), base=data_dir())
+            print(f"{path.parent.name}: model for embeddings {same.model.split('#')[0]}", flush=True)
 
 
 def _read_task(path: Path) -> "TaskConfig | None":

@@ -144,6 +144,11 @@ class TaskConfig(StrictModel):
     def _writes(self) -> None:
         if self.labels is not None:
             raise ValueError(f"labels: {self.task_type} has none: what is learnt is the answer of each row")
+        same = self.splits.semantic_duplicates
+        if same is not None and same.model is None:
+            raise ValueError(
+                "splits.semantic_duplicates.model: name an encoder: the base model writes, and embeds no texts"
+            )
         columns = self.columns
         if self.relabel != RelabelConfig():
             raise ValueError(f"relabel: is for tasks that choose labels; leave it out with {self.task_type}")

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import fsspec
 import pytest
 import yaml
 
+from ft_assets import cli
 from ft_assets.cli import main
-from ft_assets.paths import PROJECT, data_dir
+from ft_assets.paths import PROJECT, cache_dir, data_dir
 from ft_assets_tests.conftest import open_instance
 from ft_assets_tests.tickets import task, tickets, write_csv
 
@@ -101,3 +103,25 @@ def test_a_task_that_cannot_be_loaded_is_told_in_a_few_lines(project: Path, comm
     assert done.returncode == 1
     assert "error: a task cannot be loaded" in done.stderr and "task_typ" in done.stderr
     assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) < 15
+
+
+def test_fetch_gets_the_model_that_is_to_embed_texts(
+    tmp_path: Path,
+    project_data: Path,
+    tiny_bert_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fsspec.filesystem("memory").put(f"{tiny_bert_dir}/", "/encoder", recursive=True)
+    (tmp_path / "defs" / "tickets").mkdir(parents=True)
+    made = task(tiny_bert_dir, splits={"semantic_duplicates": {"model": "memory://encoder"}})
+    document = {
+        "type": "ft_assets.FineTuningTask",
+        "attributes": made.config.model_dump(mode="json", exclude_unset=True),
+    }
+    (tmp_path / "defs" / "tickets" / "defs.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "cli.py"))
+    cli.fetch()
+    assert capsys.readouterr().out == "tickets: model for embeddings memory://encoder\n"
+    (weights,) = cache_dir().rglob("model.safetensors")
+    assert weights.read_bytes() == (tiny_bert_dir / "model.safetensors").read_bytes()

@@ -179,6 +179,7 @@ def test_the_schema_accepts_what_the_model_accepts() -> None:
         {"labels": ["a", "b"]},
         {"labels": {"map": {"1": "a", "2": "b"}}},
         {"columns": {"group": "author"}},
+        {"splits": {"semantic_duplicates": {}}},
         {
             "columns": {"time": "at"},
             "splits": {"by": "time", "validation_from": "2026-01-01", "test_from": "2026-03-01"},

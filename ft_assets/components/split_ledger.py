@@ -62,7 +62,7 @@ class Known:
 
         from ft_assets.data.ledger.entries import record
 
-        config = step.stage.task.config.splits.model_dump(mode="json")
+        config = step.stage.task.config.splits.dealing
         entries = pl.concat([self.earlier, made.entries])
         about: dict[str, Any] = {
             "settings": config,

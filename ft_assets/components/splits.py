@@ -3,16 +3,17 @@
 They are three, not one: rows that land only in test re-evaluate and do not re-train.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ft_assets.artifacts import Artifact
-from ft_assets.components import metadata, split_ledger, split_times
+from ft_assets.components import metadata, semantic_duplicates, split_ledger, split_times
 from ft_assets.components.audit import AUDIT_CODE, AUDIT_LOADS, contract, write_and_audit
 from ft_assets.components.stage import Built, Rule, Stage, Step, Task
 
 if TYPE_CHECKING:
+    from ft_assets.data.examples import StageTables
     from ft_assets.data.splits import Splits
 
 __all__ = ["SPLITS", "stages"]
@@ -31,6 +32,7 @@ def stages(task: Task) -> list[Stage]:
 
 def _stage(task: Task, split: str) -> Stage:
     asset = f"{split}_split"
+    same = task.config.splits.semantic_duplicates
     return Stage(
         task=task,
         asset=asset,
@@ -43,30 +45,42 @@ def _stage(task: Task, split: str) -> Stage:
             "ft_assets.data.merging",
             "ft_assets.data.times",
             *AUDIT_CODE,
+            *(semantic_duplicates.CODE if same else ()),
         ),
         config={
-            "splits": task.config.splits.model_dump(mode="json"),
+            "splits": task.config.splits.dealing,
             "contracts": task.config.contracts.model_dump(mode="json"),
             "labels": task.config.label_names,
             "near_duplicates": task.config.cleaning.near_duplicates.model_dump(mode="json"),
+            **({"semantic_duplicates": same.model_dump(mode="json")} if same else {}),
         },
         inputs=("labeled_examples",),
         expectations=(*contract(task, asset), *_rules(task, split)),
-        sources=lambda shared: split_ledger.sources(task.name, shared),
-        watch=split_ledger.watch(task.name),
+        sources=lambda shared: {
+            **split_ledger.sources(task.name, shared),
+            **semantic_duplicates.sources(task, shared),
+        },
+        watch=semantic_duplicates.watch(task, split_ledger.watch(task.name)),
         lock=lambda: split_ledger.lock(task.name),
         loads=("ft_assets.data.splits", *AUDIT_LOADS),
-        libraries=("polars", "numpy", "great-expectations", "pandas", "pyarrow"),
+        libraries=(
+            *("polars", "numpy", "great-expectations", "pandas", "pyarrow"),
+            *(semantic_duplicates.LIBRARIES if same else ()),
+        ),
         describe=_describe,
         build=lambda step: _build(step, split),
         step="splits",
+        pool="gpu" if same else None,
     )
 
 
 def _rules(task: Task, split: str) -> Sequence[Rule]:
+    found: list[Rule] = [] if split == "train" else semantic_duplicates.rules(task)
     if split == "test":
-        return [split_ledger.LOCKED_ROWS]
-    return split_times.RULES if task.config.splits.by == "time" else []
+        found.append(split_ledger.LOCKED_ROWS)
+    elif task.config.splits.by == "time":
+        found += split_times.RULES
+    return found
 
 
 def _build(step: Step, split: str) -> Built:
@@ -84,8 +98,25 @@ def _build(step: Step, split: str) -> Built:
         part = made.tables[split].examples
         found = split_times.outcomes(split, part, labelled, made.periods, known.entries)
         built = replace(built, outcomes=[*built.outcomes, *found])
+    if split != "train" and step.stage.task.config.splits.semantic_duplicates is not None:
+        built = _with_semantic_duplicates(step, built, split, made.tables)
     # Once for all three.
     return replace(built, before_commit=step.shared.pop("record", None))
+
+
+def _with_semantic_duplicates(
+    step: Step, built: Built, split: str, tables: "Mapping[str, StageTables]"
+) -> Built:
+    """With the check for texts that mean the same as one of an earlier split."""
+    task = step.stage.task
+    if "semantic_duplicates" not in step.shared:
+        step.shared["semantic_duplicates"] = semantic_duplicates.search(step, tables)
+    found = step.shared["semantic_duplicates"][split]
+    return replace(
+        built,
+        summary={**built.summary, **semantic_duplicates.summary(task, found)},
+        outcomes=[*built.outcomes, semantic_duplicates.outcome(task, found)],
+    )
 
 
 def _assigned(step: Step) -> "tuple[split_ledger.Known, Splits]":
@@ -124,6 +155,7 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
         **metadata.labels(artifact),
         **metadata.answers(artifact),
         **artifact.summary.get("boundaries", {}),
+        **semantic_duplicates.describe(artifact.summary.get("semantic_duplicates")),
         **(split_ledger.looked_at(artifact.task) if artifact.asset == "test_split" else {}),
         "sample": metadata.sample(artifact),
     }

@@ -18,6 +18,7 @@ from ft_assets.training.methods import is_merged, merged
 __all__ = [
     "load_base",
     "load_checkpoint",
+    "load_encoder",
     "load_language_model",
     "load_tokenizer",
     "require_padding",
@@ -39,14 +40,17 @@ def load_tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
+    do = "the folder needs tokenizer.json (or the tokenizer's own files) beside config.json"
     try:
-        return AutoTokenizer.from_pretrained(folder, **_LOCAL)
+        tokenizer = AutoTokenizer.from_pretrained(folder, **_LOCAL)
     except _UNUSABLE as error:
         raise UserError(
-            f"no tokenizer could be loaded: {_first_line(error)}",
-            where=str(folder),
-            do="the folder needs tokenizer.json (or the tokenizer's own files) beside config.json",
+            f"no tokenizer could be loaded: {_first_line(error)}", where=str(folder), do=do
         ) from error
+    # Where its files are missing, transformers makes one of nothing: every word would be unknown.
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise UserError("no tokenizer could be loaded: it knows no word", where=str(folder), do=do)
+    return tokenizer
 
 
 def load_base(folder: Path, labels: list[str], dropout: float | None) -> tuple[Any, list[str]]:
@@ -107,6 +111,49 @@ def load_checkpoint(folder: Path) -> Any:
         raise UserError(
             f"the checkpoint cannot be loaded: {_first_line(error)}", where=str(folder)
         ) from error
+
+
+def load_encoder(folder: Path) -> Any:
+    """An encoder without a head, weights in fp32.
+
+    It counts as one if its kind learns to fill in words that were left out, from both sides: in a model that writes, no
+    token knows what comes after it, and the mean over its tokens says little (BehnamGhader et al. 2024, LLM2Vec).
+
+    Raises:
+        UserError: the folder is missing, has no safetensors weights, lacks some of them, or is no encoder.
+    """
+    from transformers import AutoConfig, AutoModel
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as FILL_IN
+
+    _require_model_folder(folder)
+    do = "choose an encoder that transformers knows (BERT, MPNet, XLM-RoBERTa, …), with safetensors weights"
+    try:
+        config = AutoConfig.from_pretrained(folder, **_LOCAL)
+        kind, reads_both_sides = config.model_type, not getattr(config, "is_encoder_decoder", False)
+        if kind not in FILL_IN or not reads_both_sides:
+            raise UserError(f"a model of the kind '{kind}' is no encoder", where=str(folder), do=do)
+        auto: Any = AutoModel
+        model, report = auto.from_pretrained(
+            folder,
+            config=config,
+            dtype="float32",
+            use_safetensors=True,
+            output_loading_info=True,
+            **_LOCAL,
+        )
+    except _UNUSABLE as error:
+        raise UserError(
+            f"the model cannot be loaded as an encoder: {_first_line(error)}", where=str(folder), do=do
+        ) from error
+    # Not used, and not there in a model that was trained to fill in words.
+    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+    if missing:
+        raise UserError(
+            f"the encoder lacks {len(missing)} weights, such as {', '.join(missing[:3])}",
+            where=str(folder),
+            do=do,
+        )
+    return model
 
 
 def load_language_model(folder: Path, dropout: float | None = None, *, four_bits: bool = False) -> Any:

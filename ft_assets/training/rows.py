@@ -17,7 +17,7 @@ from ft_assets.training.config import TrainingConfig
 from ft_assets.training.token_cache import Arrays, TokenCache, flat, split, texts_hash, tokenizer_hash
 from ft_assets.versions import code_version
 
-__all__ = ["Rows", "by_length", "model_window", "read_columns", "read_rows", "refuse_long"]
+__all__ = ["Rows", "by_length", "model_window", "read_columns", "read_rows", "refuse_long", "tokenised"]
 
 _SHOWN_IDS = 5
 _NO_LIMIT = 10**6  # tokenizers without a window say about 10^30
@@ -125,7 +125,7 @@ def read_rows(
     table = read_columns(path, wanted)
     texts = table["text"].to_pylist()
     input_ids, truncated = (
-        _tokenise(texts, tokenizer, window) if cache is None else _cached(texts, tokenizer, window, cache)
+        tokenised(texts, tokenizer, window) if cache is None else _cached(texts, tokenizer, window, cache)
     )
     ids = [str(value) for value in table["example_id"].to_pylist()]
     indices = np.zeros(0, dtype=np.int64)
@@ -159,8 +159,8 @@ def read_columns(path: Path, wanted: list[str], nullable: list[str] | None = Non
     return table
 
 
-def _tokenise(texts: list[str], tokenizer: Any, window: int) -> tuple[list[list[int]], np.ndarray]:
-    """Token ids of each text, at most `window`, and which texts were cut."""
+def tokenised(texts: list[str], tokenizer: Any, window: int) -> tuple[list[list[int]], np.ndarray]:
+    """Token ids of each text, at most `window` and without padding, and which texts were cut (bool, one a text)."""
     if not texts:
         return [], np.zeros(0, dtype=bool)
     arguments = {"padding": False, "return_attention_mask": False, "return_token_type_ids": False}
@@ -181,10 +181,10 @@ def _tokenise(texts: list[str], tokenizer: Any, window: int) -> tuple[list[list[
 def _cached(
     texts: list[str], tokenizer: Any, window: int, cache: TokenCache
 ) -> tuple[list[list[int]], np.ndarray]:
-    """As `_tokenise`, unless that has been done before."""
+    """As `tokenised`, unless that has been done before."""
 
     def make() -> Arrays:
-        ids, truncated = _tokenise(texts, tokenizer, window)
+        ids, truncated = tokenised(texts, tokenizer, window)
         return flat(ids) | {"truncated": truncated.astype(np.uint8)}
 
     made_of = {

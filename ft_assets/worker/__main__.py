@@ -43,13 +43,16 @@ _ENVIRONMENT = {
 """Set before torch is loaded. What the user has set stays."""
 
 _LAST_WORDS_SECONDS = 1.0
-_CONVERSION = "ft_assets.worker.conversion"
+_OF_ALL_TASK_TYPES: dict[Kind, str] = {
+    "convert": "ft_assets.worker.conversion",
+    "embed": "ft_assets.worker.embedding",
+}
+"""Kind of work that is the same for all task types → module with `load(kind)` and a function of its name."""
 _TASK_TYPES = {
     "text-classification": "ft_assets.worker.text_classification",
     **dict.fromkeys(GENERATION, "ft_assets.worker.text_generation"),
 }
-"""Task type → module with `load(kind)`, `train(order, send)` and `predict(order, send)`. Converting a base model is the
-same for all of them."""
+"""Task type → module with `load(kind)`, `train(order, send)` and `predict(order, send)`."""
 
 
 def main(arguments: list[str]) -> int:
@@ -161,7 +164,7 @@ def _module(kind: Kind, task_type: str) -> Any:
             where="work order: task_type",
             do=f"take one of {', '.join(_TASK_TYPES)}",
         )
-    return importlib.import_module(_CONVERSION if kind == "convert" else _TASK_TYPES[task_type])
+    return importlib.import_module(_OF_ALL_TASK_TYPES.get(kind, _TASK_TYPES[task_type]))
 
 
 def _explained(error: Exception) -> UserError | None:

@@ -13,13 +13,14 @@ from ft_assets.training.config import GenerationConfig, PromptConfig, ResumeConf
 
 __all__ = ["RESULT_FILES", "CardFacts", "Kind", "ResumeOrder", "WorkOrder"]
 
-Kind = Literal["train", "predict", "convert"]
+Kind = Literal["train", "predict", "convert", "embed"]
 """The kinds of work."""
 
 RESULT_FILES: dict[Kind, str] = {
     "train": "training.json",
     "predict": "prediction.json",
     "convert": "conversion.json",
+    "embed": "embedding.json",
 }
 """The file in the output that says what was measured and used."""
 
@@ -27,6 +28,7 @@ _NEEDED: dict[Kind, list[str]] = {
     "train": ["base_model", "train"],
     "predict": ["checkpoint", "examples"],
     "convert": ["base_model"],
+    "embed": ["base_model", "examples"],
 }
 
 
@@ -61,7 +63,8 @@ class ResumeOrder(ResumeConfig):
 
 
 class WorkOrder(StrictModel):
-    """One piece of work: train a checkpoint, predict with one, or convert a base model. Paths are absolute."""
+    """One piece of work: train a checkpoint, predict with one, convert a base model, or embed texts. Paths are
+    absolute."""
 
     kind: Kind
     """What to do."""
@@ -76,7 +79,7 @@ class WorkOrder(StrictModel):
     """Names of the classes, in the order of the model's outputs. Only for models that choose a label."""
 
     base_model: str | None = None
-    """Folder of the base model, or a GGUF file (convert only)."""
+    """Folder of the base model, or a GGUF file (convert only); of the encoder (embed)."""
 
     train: str | None = None
     """Parquet file with example_id, text, label (and context, for models that write). train; and predict with
@@ -89,13 +92,15 @@ class WorkOrder(StrictModel):
     """Folder of the model to predict with. predict only."""
 
     examples: str | None = None
-    """Parquet file with example_id and text (and context and label, for models that write). predict only."""
+    """Parquet file. predict: with example_id and text (and context and label, for models that write); embed: with
+    text."""
 
     shots: int = Field(default=0, ge=0)
     """Training examples that stand before each prompt. predict only, for models that write."""
 
     training: TrainingConfig = TrainingConfig()
-    """Settings of training; of these predict reads device, precision, threads, tokens_per_pass and max_length."""
+    """Settings of training; of these predict and embed read device, precision, threads, tokens_per_pass and
+    max_length."""
 
     prompt: PromptConfig = PromptConfig()
     """What stands around each row's prompt. Only for models that write."""
@@ -115,7 +120,7 @@ class WorkOrder(StrictModel):
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> "WorkOrder":
         needed = list(_NEEDED[self.kind])
-        if not generates(self.task_type) and self.kind != "convert":
+        if not generates(self.task_type) and self.kind in ("train", "predict"):
             needed.append("labels")
         if self.shots:
             needed.append("train")

@@ -151,6 +151,13 @@ def test_splits_by_time_need_a_column_of_times():
         task("text-generation", splits={"by": "time"})
 
 
+def test_where_a_model_writes_another_one_has_to_embed():
+    with pytest.raises(ValidationError, match=r"semantic_duplicates\.model: name an encoder"):
+        task("text-generation", splits={"semantic_duplicates": {}})
+    named = task("text-generation", splits={"semantic_duplicates": {"model": "models/encoder"}})
+    assert named.splits.semantic_duplicates.threshold == 0.9
+
+
 def test_a_split_of_share_0_needs_a_source():
     sources = [{"path": "a.csv"}, {"path": "b.csv", "split": "test"}]
     assert task("text-generation", splits={"test": 0}, sources=sources).splits.shares["train"] == 0.85

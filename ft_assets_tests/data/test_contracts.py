@@ -440,7 +440,8 @@ def test_a_check_of_the_tasks_own_needs_a_name_of_its_own():
 def test_every_check_with_a_severity_of_the_tasks_is_there():
     checks = {each.name for stage in STAGES for each in expectations(stage, LABELS)}
     checks |= {each.name for each in expectations("labeled_examples", None)}
-    assert set(get_args(SettableCheck)) <= checks
+    # That one needs the worker, so no contract holds it (`components/semantic_duplicates.py`).
+    assert set(get_args(SettableCheck)) - checks == {"no_shared_semantic_duplicates"}
 
 
 def test_only_values_are_judged_and_never_a_row(monkeypatch):

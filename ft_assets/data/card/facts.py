@@ -129,15 +129,22 @@ def _split_flow(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _duplicates(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Rows merged as equal, texts under several groups, and what is known of near duplicates (None: not looked for)."""
+    """Rows merged as equal, texts under several groups, and what is known of near duplicates (None: not looked for) and
+    of texts of validation and test that mean the same as one of an earlier split (empty: not looked for)."""
     labeled = summaries["labeled_examples"]
     exact = sum(summaries[name]["by_rule"].get("exact_duplicate", 0) for name in STAGES)
     near = labeled.get("near_duplicates")
+    same = {name.removesuffix("_split"): summaries[name].get("semantic_duplicates") for name in SPLITS}
     return {
         "exact": exact,
         "texts_in_several_groups": labeled.get("texts_in_several_groups", 0),
         "near": near
         and {name: near[name] for name in ("pairs", "by_similarity", "other_labels") if name in near},
+        "semantic": {
+            split: {name: found[name] for name in ("rows", "share", "threshold", "largest_cosine")}
+            for split, found in same.items()
+            if found
+        },
     }
 
 

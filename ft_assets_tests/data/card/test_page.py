@@ -139,7 +139,10 @@ def test_languages_near_duplicates_and_ratings_are_shown_where_they_were_counted
     more = {
         "languages": {"looked_at": 500, "of": 900, "by_language": by_language},
         "duplicates": plain[0]["duplicates"]
-        | {"near": {"pairs": 7, "by_similarity": {"0.8 to 0.9": 7}, "other_labels": 2}},
+        | {
+            "near": {"pairs": 7, "by_similarity": {"0.8 to 0.9": 7}, "other_labels": 2},
+            "semantic": {"test": {"rows": 3, "share": 0.02, "threshold": 0.9, "largest_cosine": 0.97}},
+        },
         "ratings": {"ratings": 41, "contested": 5, "mean_disagreement": 0.125},
     }
     text = Page(render_card(plain[0] | more)).text
@@ -149,6 +152,7 @@ def test_languages_near_duplicates_and_ratings_are_shown_where_they_were_counted
         "others",
         "Jaccard 0.8 to 0.9",
         "Such pairs with different labels",
+        "Texts of test that mean the same as one of an earlier split, cosine 0.9 and more3 (2.0 %)",
         "Contested",
         "0.125",
     ):
