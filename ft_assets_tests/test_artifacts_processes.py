@@ -33,6 +33,7 @@ CHILD = textwrap.dedent(
     from pathlib import Path
     from ft_assets.artifacts import ArtifactStore
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     store = ArtifactStore(sys.argv[1])
 
     def publish(data_version, build_key, text="x" * 50_000):

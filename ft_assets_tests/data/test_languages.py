@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from ft_assets.data import config as settings
 from ft_assets.data import languages
 from ft_assets.data.config import CleaningConfig
+from ft_assets.data.config import cleaning as settings
 from ft_assets.data.examples import CLEANED_SCHEMA
 
 # Article 1 of the Universal Declaration of Human Rights: in each language the same.

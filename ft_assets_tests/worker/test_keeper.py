@@ -100,8 +100,9 @@ def test_a_killed_keeper_takes_the_worker_with_it(token):
 
 LAUNCHER = textwrap.dedent(
     """
-    import sys
+    import signal, sys
     from pathlib import Path
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     from ft_assets.compute.process import attend_worker
     attend_worker(Path(sys.argv[2]) / "none.json", env=None,
                   on_line=lambda stream, line: print(line, flush=True),
