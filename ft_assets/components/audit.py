@@ -26,7 +26,8 @@ AUDIT_CODE = (
     "ft_assets.data.leakage",
     "ft_assets.data.remembered",
 )
-_REMEMBERED_CODE = (
+# Taken as it is loaded: what this process computes is what it has loaded, whatever happens to the files.
+_REMEMBERED_CODE = code_version(
     "ft_assets.data.duplicates",
     "ft_assets.data.personal",
     "ft_assets.data.remembered",
@@ -45,11 +46,11 @@ def contract(task: Task, asset: str) -> tuple[Expectation, ...]:
 
 
 def memory(task: Task) -> "Memory":
-    """What was computed of the task's texts by the code and the libraries that are there now."""
+    """What was computed of the task's texts by this code and these libraries."""
     from ft_assets.data.remembered import Memory
 
     libraries = library_versions(("numpy", "polars", "phonenumbers", "python-stdnum"))
-    made_by = {"code": code_version(*_REMEMBERED_CODE), "libraries": libraries, "unicode": unidata_version}
+    made_by = {"code": _REMEMBERED_CODE, "libraries": libraries, "unicode": unidata_version}
     return Memory(remembered_dir() / task.name, hash_json(made_by))
 
 

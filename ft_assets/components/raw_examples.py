@@ -47,6 +47,7 @@ def stages(task: Task) -> list[Stage]:
                 "ft_assets.data.examples",
                 "ft_assets.data.masking",
                 "ft_assets.data.ratings",
+                "ft_assets.data.ledger.keys",
                 "ft_assets.data.taken_over",
                 "ft_assets.data.times",
                 "ft_assets.turns",

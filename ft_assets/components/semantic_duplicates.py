@@ -7,6 +7,7 @@ where they are: what an embedding tells is a hint, and the splits of recorded ro
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +50,18 @@ LIBRARIES = ("torch", "transformers", "tokenizers")
 _SIZES = ("hidden_size", "dim", "d_model", "emb_dim")
 
 
+@cache
+def _embedding_code() -> str:
+    """The code that decides what a vector is, as it was when it was first asked for: when the task was loaded."""
+    return code_version(*_EMBEDDING)
+
+
 def rules(task: Task) -> list[Rule]:
     """The check of validation and of test; none where it is not asked for."""
     asked = task.config.splits.semantic_duplicates
     if asked is None:
         return []
+    _embedding_code()
     return [
         Rule(
             "no_shared_semantic_duplicates",
@@ -180,7 +188,7 @@ def _memory(step: Step) -> "Memory":
     training = step.stage.task.config.training
     made_by = {
         "model": step.sources[MODEL],
-        "code": code_version(*_EMBEDDING),
+        "code": _embedding_code(),
         "libraries": library_versions(LIBRARIES),
         "precision": training.precision,
         "device": training.device,

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ft_assets.data.examples import QUARANTINE_SCHEMA, RAW_SCHEMA, example_ids
+from ft_assets.data.ledger.keys import example_keys
 from ft_assets.spill import take
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from ft_assets.sources import ResolvedFile
 
 __all__ = ["EqualRows", "TakenOver", "take_over"]
-
-# Ids are turned into numbers in slices: as strings they take ten times the room.
-_SLICE = 500_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +105,7 @@ class EqualRows:
     """
 
     def __init__(self, ids: pa.ChunkedArray) -> None:
-        parts = [_numbers(ids.slice(start, _SLICE)) for start in range(0, len(ids), _SLICE)]
-        self._known = np.sort(np.concatenate([np.empty(0, np.uint64), *parts]))
+        self._known = np.sort(example_keys(ids).to_numpy())
 
     def count(self, digests: Sequence[bytes]) -> np.ndarray:
         """The number of rows with each of these digests."""
@@ -131,11 +127,6 @@ class EqualRows:
         """Whether there are at least as many rows with each digest."""
         if not len(self._known):
             return np.zeros(len(digests), dtype=bool)
-        last = _numbers(pa.array(example_ids(digests, (numbers - 1).tolist()), pa.string()))
+        ids = pa.array(example_ids(digests, (numbers - 1).tolist()), pa.string())
+        last = example_keys(pa.chunked_array([ids])).to_numpy()
         return self._known[np.minimum(self._known.searchsorted(last), len(self._known) - 1)] == last
-
-
-def _numbers(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Ids, 16 hex digits each, as numbers."""
-    digits = pl.Series(ids, dtype=pl.String).str.decode("hex")
-    return digits.bin.reinterpret(dtype=pl.UInt64, endianness="big").to_numpy()

@@ -4,7 +4,8 @@ machine paths."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -127,33 +128,13 @@ def load_encoder(folder: Path) -> Any:
 
     _require_model_folder(folder)
     do = "choose an encoder that transformers knows (BERT, MPNet, XLM-RoBERTa, …), with safetensors weights"
-    try:
+    with _told_as_unusable("the model cannot be loaded as an encoder", folder, do):
         config = AutoConfig.from_pretrained(folder, **_LOCAL)
         kind, reads_both_sides = config.model_type, not getattr(config, "is_encoder_decoder", False)
         if kind not in FILL_IN or not reads_both_sides:
             raise UserError(f"a model of the kind '{kind}' is no encoder", where=str(folder), do=do)
-        auto: Any = AutoModel
-        model, report = auto.from_pretrained(
-            folder,
-            config=config,
-            dtype="float32",
-            use_safetensors=True,
-            output_loading_info=True,
-            **_LOCAL,
-        )
-    except _UNUSABLE as error:
-        raise UserError(
-            f"the model cannot be loaded as an encoder: {_first_line(error)}", where=str(folder), do=do
-        ) from error
-    # Not used, and not there in a model that was trained to fill in words.
-    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
-    if missing:
-        raise UserError(
-            f"the encoder lacks {len(missing)} weights, such as {', '.join(missing[:3])}",
-            where=str(folder),
-            do=do,
-        )
-    return model
+        # The pooler is not used, and not there in a model that was trained to fill in words.
+        return _whole(AutoModel, folder, config, do, without="pooler")
 
 
 def load_language_model(folder: Path, dropout: float | None = None, *, four_bits: bool = False) -> Any:
@@ -176,27 +157,36 @@ def load_language_model(folder: Path, dropout: float | None = None, *, four_bits
     _require_model_folder(folder)
     do = "choose a causal language model (a decoder) that transformers knows, with safetensors weights"
     more = _four_bits() if four_bits else {}
-    try:
+    with _told_as_unusable("the model cannot be loaded as a language model", folder, do):
         config = AutoConfig.from_pretrained(folder, **_LOCAL)
         _set_dropout(config, dropout)
-        auto: Any = AutoModelForCausalLM
-        model, report = auto.from_pretrained(
-            folder,
-            config=config,
-            dtype="float32",
-            use_safetensors=True,
-            output_loading_info=True,
-            **more,
-            **_LOCAL,
-        )
+        return _whole(AutoModelForCausalLM, folder, config, do, **more)
+
+
+@contextmanager
+def _told_as_unusable(what: str, folder: Path, do: str) -> Iterator[None]:
+    """What transformers raises of a folder that it cannot use, as an error of ours."""
+    try:
+        yield
     except _UNUSABLE as error:
+        raise UserError(f"{what}: {_first_line(error)}", where=str(folder), do=do) from error
+
+
+def _whole(auto: Any, folder: Path, config: Any, do: str, *, without: str = "", **more: Any) -> Any:
+    """A model in fp32 whose weights are all in the folder, but for those with this word in their name."""
+    model, report = auto.from_pretrained(
+        folder,
+        config=config,
+        dtype="float32",
+        use_safetensors=True,
+        output_loading_info=True,
+        **more,
+        **_LOCAL,
+    )
+    missing = sorted(name for name in report["missing_keys"] if not without or without not in name)
+    if missing:
         raise UserError(
-            f"the model cannot be loaded as a language model: {_first_line(error)}", where=str(folder), do=do
-        ) from error
-    if report["missing_keys"]:
-        missing = ", ".join(sorted(report["missing_keys"])[:3])
-        raise UserError(
-            f"the model lacks {len(report['missing_keys'])} weights, such as {missing}",
+            f"the model lacks {len(missing)} weights, such as {', '.join(missing[:3])}",
             where=str(folder),
             do=do,
         )

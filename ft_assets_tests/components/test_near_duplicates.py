@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from ft_assets.artifacts import Artifact, ArtifactStore
+from ft_assets.components import audit
 from ft_assets.components.stage import Task
 from ft_assets.data.duplicates.sets import Sets
 from ft_assets.lineage.explain import explain
@@ -155,6 +156,13 @@ def test_what_was_computed_of_texts_serves_the_other_stages_and_the_next_run(
     materialize(instance, made_of(), *DATA)
     assert 1 <= sum(signed) <= 2
     assert len(versions_of_the_long_text(instance)) == VERSIONS + 1
+
+
+def test_what_is_remembered_is_told_by_the_code_that_was_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = audit.memory(made_of())
+    # The files have changed since.
+    monkeypatch.setattr(audit, "code_version", lambda *code: "another")
+    assert audit.memory(made_of()) == loaded
 
 
 def test_what_was_computed_of_texts_is_among_what_an_erasure_takes_away(

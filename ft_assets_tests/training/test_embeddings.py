@@ -88,7 +88,7 @@ def changed(model, change):
 
 def test_a_model_that_lacks_weights_is_told(broken, tmp_path):
     changed(broken, lambda weights: weights.pop("encoder.layer.1.output.dense.weight"))
-    assert refused(broken, tmp_path).startswith("the encoder lacks 1 weights, such as encoder.layer.1")
+    assert refused(broken, tmp_path).startswith("the model lacks 1 weights, such as encoder.layer.1")
 
 
 def test_a_model_whose_pooler_is_missing_will_do(broken, tmp_path):
