@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ft_assets.data.config import ColumnsConfig
-from ft_assets.data.formats import UNDECODABLE, Json, shown_names
+from ft_assets.data.formats import UNDECODABLE, Json, json_object, repeats_within, shown_names
 from ft_assets.errors import UserError
 from ft_assets.turns import TOOLS, Turn, texts
 
@@ -263,10 +263,15 @@ def _message(entry: Mapping[str, Any]) -> Turn:
 
 
 def _json(value: str | None, field: str) -> Any:
+    if isinstance(value, Json):
+        return json.loads(value)
     try:
-        return json.loads(value or "null")
+        found = json.loads(value or "null", object_pairs_hook=json_object)
     except (ValueError, RecursionError):
         raise Unusable(MALFORMED_CONVERSATION, f"'{field}' is no JSON") from None
+    if repeats_within(found):
+        raise Unusable(MALFORMED_CONVERSATION, f"in '{field}' a key stands twice in one object")
+    return found
 
 
 def _entries(value: str | None, field: str) -> list[dict[str, Any]]:

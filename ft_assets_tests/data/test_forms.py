@@ -535,6 +535,24 @@ def test_what_is_nested_is_no_text(tmp_path, task_type):
     ]
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv"])
+def test_a_key_that_stands_twice_within_a_message_costs_its_row(tmp_path, ending):
+    good = json.dumps(turns("q", "a"))
+    twice = good.replace('"q"', f'"q", "content": "{SECRET}"')
+    path = tmp_path / f"a.{ending}"
+    if ending == "csv":
+        table(path, *[{"messages": each} for each in (good, good, twice)])
+    else:
+        lines = [f'{{"messages": {each}}}' for each in (good, good, twice)]
+        path.write_text("\n".join(lines) if ending == "jsonl" else f"[{','.join(lines)}]")
+    tables = read_as("text-generation", path)
+    assert rows(tables, "text") == [("q",)] * 2
+    (refused,) = tables.quarantine.to_pylist()
+    assert "'messages' a key stands twice in one object" in refused["reason"]
+    assert SECRET not in refused["reason"]
+    assert SECRET in refused["text"]  # nothing of what stood there is lost
+
+
 def test_half_a_character_inside_json_is_refused(tmp_path):
     whole = json.dumps(turns("q", "a"))
     path = table(tmp_path / "a.csv", {"messages": whole}, {"messages": whole.replace('"q"', r'"\ud800"')})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchmarks.planted import HARD_NEGATIVES, KINDS, hard_negative, planted
 from ft_assets.data.config import CleaningConfig
 from ft_assets.data.personal import free_of, pseudonyms, replace
-from ft_assets.data.personal.replacing import _detectors, find
+from ft_assets.data.personal.replacing import _detectors, _resolved, find
 from ft_assets.errors import UserError
 
 DEFAULT = CleaningConfig()
@@ -128,7 +128,7 @@ SALAD = st.lists(st.sampled_from(PIECES), max_size=14).map("".join)
 def test_what_the_finder_finds_the_quick_pattern_has_let_through(text: str) -> None:
     detectors = _detectors(*map(tuple, ALL))
     quick = replace_in(text, *ALL) != text
-    assert quick == bool(find(text, detectors))
+    assert quick == bool(find(text, detectors) or find(_resolved(text), detectors))
 
 
 @given(st.one_of(SALAD, st.text(max_size=60)))
@@ -174,8 +174,26 @@ HOSTILE = [
     "1", "1 ", "0 1-", "+1", "(0", "a@", "@a.", "a.", "a" * 61 + ".", "://", "a://", "http://a?", "http://a?key", "x:",
     "1:", "1a2b:", "sk-", "-----BEGIN PRIVATE KEY-----", "DE12 ", "key=", "password: a1", "eyJa", "A", "1.", "-", "<",
     "call ", "4111 ", "a@b.de ", "192.0.2.1 ", "0171 39200 11 ", "030 1234567 ", "4111 1111 1111 1111 ",
-    "SSN 123456789 ",
+    "SSN 123456789 ", "&amp;", "&#64;", "a&#64;b.de ",
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("write to john&#64;example.org now", "write to <EMAIL> now"),
+        ("&#106;&#x6f;hn&#64example&#46;org", "<EMAIL>"),
+        ("john&commat;example&period;org, fish &amp; chips", "<EMAIL>, fish &amp; chips"),
+        ("a page that was escaped twice: john&amp;#64;example.org", "a page that was escaped twice: <EMAIL>"),
+        ("call &#43;49 30 901820", "call <PHONE>"),
+        ("https://user:pw&#64;10.0.0.7/", "<URL>"),
+        ("it&#39;s `&#64;` that stands for an at sign", "it&#39;s `&#64;` that stands for an at sign"),
+        ("half a pair &#xD800; and nothing &#0;", "half a pair &#xD800; and nothing &#0;"),
+    ],
+)
+def test_what_html_hides_in_character_references_is_found(text: str, expected: str) -> None:
+    assert replace_in(text, *ALL) == expected
+    assert free_of(pl.Series([text]), *ALL).to_list() == [text == expected]
 
 
 @pytest.mark.parametrize("part", HOSTILE)

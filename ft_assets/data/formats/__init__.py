@@ -40,6 +40,7 @@ __all__ = [
     "from_mappings",
     "json_object",
     "nearest",
+    "repeats_within",
 ]
 
 MALFORMED = "malformed_row"
@@ -112,6 +113,20 @@ def json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         name for name, times in Counter(name for name, _ in pairs).items() if times > 1
     )
     return repeating
+
+
+def repeats_within(value: Any) -> bool:
+    """Whether a key stands twice in an object anywhere within a value of JSON, as `json_object` has made it."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Repeating):
+            return True
+        if isinstance(each, dict):
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
+    return False
 
 
 _NAMES, _NAME_CHARS, _NAME_WORDS = 20, 40, 4
@@ -217,6 +232,7 @@ def from_mappings(
         wanted = wanted(names) if names else []
         rows = chain(first, rows)
     missing = {name for name in wanted if not _is_optional(name)}
+    nested = [name for name in wanted if isinstance(name, Column) and name.nested]
     keys: dict[str, None] = {}
     some = False
     for number, row, raw in rows:
@@ -231,6 +247,8 @@ def from_mappings(
         try:
             if isinstance(row, Repeating) and (twice := [name for name in wanted if name in row.repeated]):
                 raise _NotText(MALFORMED, f"field '{twice[0]}' stands twice")
+            if twice := [name for name in nested if repeats_within(row.get(name))]:
+                raise _NotText(MALFORMED, f"in field '{twice[0]}' a key stands twice in one object")
             yield Record(number, [_as_text(flat(row.get(name), name), name) for name in wanted])
         except _NotText as refused:
             reason = f"{where}, row {number}: {refused}"

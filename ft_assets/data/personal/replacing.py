@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import re
 import unicodedata
 from collections import Counter
@@ -48,12 +49,19 @@ _SIGNS = {
     "\uff20": "@",
 }
 _NO_ASCII = re.compile(rf"[\d{''.join(_SIGNS)}](?<![0-9])")
+# What hides an address from collectors of such: a browser shows `a&#64;b.org` and `a&commat;b.org` as `a@b.org`.
+_REFERENCE = (
+    r"&(?:amp;)*(#[0-9]{2,7};?|#[xX][0-9a-fA-F]{2,6};?|(?:commat|period|plus|lowbar|colon|sol|dash|hyphen);)"
+)
+_REFERENCES = re.compile(_REFERENCE)
 
 
 def replace(
     texts: pl.Series, kinds: Sequence[PersonalKind], regions: Sequence[str]
 ) -> tuple[pl.Series, Counter[str]]:
     """Texts with typed placeholders (`<EMAIL>`) in the place of personal data, and how many there were of each kind.
+
+    Where HTML's character references hide some, those of the text are resolved.
 
     Args:
         texts: Strings; nulls stay.
@@ -62,6 +70,7 @@ def replace(
     """
     found: Counter[str] = Counter()
     detectors = _detectors(tuple(kinds), tuple(regions))
+    texts = _with_hidden(texts, detectors)
     rows, remaining = list(range(len(texts))), texts
     # What is left may look like something new, since its neighbours have changed: until nothing is found.
     for _ in range(_PASSES):
@@ -89,6 +98,7 @@ def spans(
 
 def free_of(texts: pl.Series, kinds: Sequence[PersonalKind], regions: Sequence[str]) -> pl.Series:
     """Whether each text holds none of these kinds; nulls hold none."""
+    texts = _with_hidden(texts, _detectors(tuple(kinds), tuple(regions)))
     return pl.Series([not found for found in spans(texts, kinds, regions)], dtype=pl.Boolean)
 
 
@@ -121,6 +131,21 @@ def find(text: str, detectors: Mapping[PersonalKind, Detector]) -> list[tuple[in
                 taken[start:end] = b"\1" * (end - start)
                 found.append((start, end, kind))
     return sorted(found)
+
+
+def _with_hidden(texts: pl.Series, detectors: Mapping[PersonalKind, Detector]) -> pl.Series:
+    """The texts, with character references resolved in those that turn out to hold something then: in others they may
+    be what is talked about."""
+    places = texts.str.contains(_REFERENCE).fill_null(False).arg_true()
+    if not len(places):
+        return texts
+    resolved = pl.Series([_resolved(text) for text in texts.gather(places)], dtype=pl.String)
+    holding = [place for place, text, suspected in _suspects(resolved, detectors) if find(text, suspected)]
+    return texts.clone().scatter(places.gather(holding), resolved.gather(holding))
+
+
+def _resolved(text: str) -> str:
+    return _REFERENCES.sub(lambda found: html.unescape(f"&{found[1]}"), text)
 
 
 def _suspects(
