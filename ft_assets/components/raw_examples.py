@@ -79,7 +79,10 @@ def _sources(task: Task, shared: dict[str, Any]) -> dict[str, str]:
     identities = _identities(_files(task)) | suppressed.identity(task.name)
     if any(source.path is None for source in config.sources):
         erased = suppressed.read(task.name)
-        tables = read(_files(task), config.columns, config.task_type, task.folder, erased)
+        former = suppressed.source_names(task.name)
+        tables = read(
+            _files(task), config.columns, config.task_type, task.folder, erased, former_names=former
+        )
         version = tables_version({"examples": tables.examples, "quarantine": tables.quarantine})
         identities[_ASKED] = version
         shared["tables"] = tables
@@ -103,9 +106,16 @@ def _build(step: Step) -> Built:
     task = step.stage.task
     config = task.config
     sources, erased = _files(task), suppressed.read(task.name)
+    former = suppressed.source_names(task.name)
     before = _taken_over(step, sources)
     made = step.shared.get("tables") or read(
-        before.still_to_read(sources), config.columns, config.task_type, task.folder, erased, before=before
+        before.still_to_read(sources),
+        config.columns,
+        config.task_type,
+        task.folder,
+        erased,
+        former_names=former - {source.name for source in config.sources},
+        before=before,
     )
     paths = _paths(sources)
     taken = set(islice(paths, len(before.files)))

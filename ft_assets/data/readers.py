@@ -88,6 +88,7 @@ def raw_examples(
     base: Path | None = None,
     suppressed: Collection[str] = frozenset(),
     *,
+    former_names: Collection[str] = (),
     before: TakenOver | None = None,
 ) -> StageTables:
     """Read all sources of a task.
@@ -100,6 +101,8 @@ def raw_examples(
             when not given.
         suppressed: Ids of erased rows. They are left out and counted, wherever they stand now; so is every row
             that equals one of them, because only their order tells the ids of equal rows apart.
+        former_names: What sources may have been called when rows were erased. A row stays out, too, if it is suppressed
+            by the id that it had then.
         before: Files that stand before those of the sources, and need not be read again; none of their rows is
             erased. The result is that of reading them, too.
 
@@ -114,11 +117,14 @@ def raw_examples(
         UserError: A source cannot be used, or none of the files: says which, why, and what to do.
     """
     layout, before = load_layout(task_type), before or TakenOver()
+    erased = _Erased(suppressed, sorted(set(former_names) - {source.name for source, _ in sources}))
     good, bad = Spill(_unidentified(RAW_SCHEMA)), Spill(_unidentified(QUARANTINE_SCHEMA))
     files_read: list[_File] = []
     faults: list[UserError] = []
     for source, files in sources:
-        for file, its_rows, its_refusals in _read(_Source(source, columns, layout), files, base, faults):
+        for file, its_rows, its_refusals in _read(
+            _Source(source, columns, layout, erased), files, base, faults
+        ):
             good.add(its_rows)
             bad.add(its_refusals)
             files_read.append(file)
@@ -211,6 +217,26 @@ def _identified(
     return pa.concat_tables([before, identified]), kept
 
 
+@dataclass(frozen=True)
+class _Erased:
+    """Rows that are kept out, and names that no source has any longer."""
+
+    ids: Collection[str]
+    names: Sequence[str]
+
+    def digests(self, source: str, records: Sequence[Sequence[bytes | None]]) -> list[bytes]:
+        """The digests of a source's records; of those that were erased under a former name the ones from then, by which
+        they are known."""
+        found = digests(source, records)
+        for name in self.names:
+            then = digests(name, records)
+            known = example_ids(then, [0] * len(then))
+            found = [
+                old if one in self.ids else new for new, old, one in zip(found, then, known, strict=True)
+            ]
+        return found
+
+
 class _File(NamedTuple):
     """A file (or function) that was read, in numbers and words."""
 
@@ -278,6 +304,7 @@ class _Source:
     source: SourceConfig
     columns: ColumnsConfig
     layout: Layout
+    erased: _Erased
     wanted: Wanted = field(init=False)
     form: Form | None = field(init=False, default=None)
     """That of the present file, where rows are conversations."""
@@ -404,7 +431,7 @@ class _Source:
         count = len(rows)
         return pa.table(
             {
-                "example_id": digests(self.source.name, encoded),
+                "example_id": self.erased.digests(self.source.name, encoded),
                 "source": [self.source.name] * count,
                 "file": [where] * count,
                 "row": [row.row for row in rows],
@@ -420,7 +447,7 @@ class _Source:
         count, encoding = len(refusals), sniff.encoding_of_raw(self.source.encoding)
         return pa.table(
             {
-                "example_id": digests(self.source.name, raw),
+                "example_id": self.erased.digests(self.source.name, raw),
                 "stage": [STAGE] * count,
                 "rule": [refusal.rule for refusal in refusals],
                 "reason": [refusal.reason for refusal in refusals],

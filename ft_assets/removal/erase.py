@@ -33,6 +33,8 @@ class Erasure:
     """Checkpoints that were trained on them."""
     copies: list[Path]
     """Withdrawn copies of the file."""
+    sources: frozenset[str]
+    """What the task's sources are called and were."""
     unfinished: list[Path]
     """States of trainings that were cut off: they may have seen the rows."""
 
@@ -82,7 +84,7 @@ def plan_erasure(
     found = holders(root, task, rows.ids | before)
     retire = [each for each in found if each.asset == CHECKPOINT and "/" not in each.name]
     remove = [each for each in found if each not in retire]
-    return Erasure(task, rows, known, remove, retire, copies, unfinished(task))
+    return Erasure(task, rows, known, remove, retire, copies, _source_names(root, task), unfinished(task))
 
 
 def erase(removal: Removal, plan: Erasure, *, reason: str, now: datetime) -> Erased:
@@ -92,7 +94,7 @@ def erase(removal: Removal, plan: Erasure, *, reason: str, now: datetime) -> Era
         UserError: no room for the list; nothing was removed then.
     """
     at = now.isoformat(timespec="seconds")
-    new = suppressed.add(plan.task, plan.rows.ids, reason=reason, at=at)
+    new = suppressed.add(plan.task, plan.rows.ids, reason=reason, at=at, sources=plan.sources)
     retired = [
         removal.retire(
             plan.task,
@@ -114,6 +116,11 @@ def erase(removal: Removal, plan: Erasure, *, reason: str, now: datetime) -> Era
         copy.unlink()
     freed += remove_unfinished(plan.unfinished)
     return Erased(new, freed, retired)
+
+
+def _source_names(root: Path, task: str) -> frozenset[str]:
+    raw = [build for build in builds(root, task) if build.asset == "raw_examples"]
+    return frozenset(entry["source"] for build in raw for entry in build.summary.get("files") or ())
 
 
 def _meaning(task: str, file: str, read: Sequence[SourceFile]) -> tuple[Callable[[str], bool], list[Path]]:

@@ -1,6 +1,7 @@
 """The suppression list of a task: ids of rows that were erased, and stay out when their source is read again.
 
-It holds ids alone, which are hashes; no text. It lies outside the store, because it has to outlive every artifact.
+It holds ids, which are hashes, and what the sources were called, which ids are made of; no text. It lies outside the
+store, because it has to outlive every artifact.
 Lines are only ever added. The file is replaced as a whole each time, so that a crash leaves no half line.
 """
 
@@ -9,13 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from ft_assets.disk import flock, make_directory, room, sync, write_synced
 from ft_assets.errors import UserError
 from ft_assets.paths import data_dir
 from ft_assets.versions import hash_json
 
-__all__ = ["IDENTITY", "add", "identity", "list_file", "read"]
+__all__ = ["IDENTITY", "add", "identity", "list_file", "read", "source_names"]
 
 FORMAT = 1
 IDENTITY = "source:suppressed"
@@ -33,24 +35,16 @@ def read(task: str) -> frozenset[str]:
     Raises:
         UserError: the list is damaged. Nothing is read then: erased rows would come back.
     """
-    path = list_file(task)
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return frozenset()
-    except OSError as error:
-        raise _unusable(path, error.strerror or "it cannot be read") from error
-    found = set()
-    for number, line in enumerate(lines, 1):
-        try:
-            entry = json.loads(line)
-            known, example_id = entry["format"] == FORMAT, entry["example_id"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise _unusable(path, f"line {number} cannot be read") from error
-        if not known or not isinstance(example_id, str):
-            raise _unusable(path, f"line {number} is of a format that this version does not know")
-        found.add(example_id)
-    return frozenset(found)
+    return frozenset(entry["example_id"] for entry in _entries(list_file(task)))
+
+
+def source_names(task: str) -> frozenset[str]:
+    """What the task's sources were called when rows were erased. Ids are made of it.
+
+    Raises:
+        UserError: as `read`.
+    """
+    return frozenset(name for entry in _entries(list_file(task)) for name in entry.get("sources", ()))
 
 
 def identity(task: str) -> dict[str, str]:
@@ -60,7 +54,7 @@ def identity(task: str) -> dict[str, str]:
     return {IDENTITY: hash_json(sorted(ids))} if ids else {}
 
 
-def add(task: str, ids: Collection[str], *, reason: str, at: str) -> int:
+def add(task: str, ids: Collection[str], *, reason: str, at: str, sources: Collection[str] = ()) -> int:
     """Add ids to the list; gives how many are new.
 
     Args:
@@ -68,6 +62,7 @@ def add(task: str, ids: Collection[str], *, reason: str, at: str) -> int:
         ids: of rows.
         reason: why, in the words of the person who asks for it.
         at: when, ISO 8601 in UTC.
+        sources: what the task's sources are called and were.
 
     Raises:
         UserError: the list is damaged, or there is no room for it.
@@ -79,9 +74,8 @@ def add(task: str, ids: Collection[str], *, reason: str, at: str) -> int:
             new = sorted(set(ids) - read(task))
             if not new:
                 return 0
-            lines = [
-                json.dumps({"format": FORMAT, "example_id": each, "at": at, "reason": reason}) for each in new
-            ]
+            told = {"at": at, "reason": reason, "sources": sorted(sources)}
+            lines = [json.dumps({"format": FORMAT, "example_id": each} | told) for each in new]
             before = path.read_bytes() if path.is_file() else b""
             if before and not before.endswith(b"\n"):
                 before += b"\n"
@@ -93,6 +87,28 @@ def add(task: str, ids: Collection[str], *, reason: str, at: str) -> int:
                 draft.unlink(missing_ok=True)
             sync(path.parent)
     return len(new)
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    """The lines of the list; none where there is no list."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unusable(path, error.strerror or "it cannot be read") from error
+    entries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+            known = entry["format"] == FORMAT and isinstance(entry["example_id"], str)
+            known = known and all(isinstance(name, str) for name in entry.get("sources", ()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _unusable(path, f"line {number} cannot be read") from error
+        if not known:
+            raise _unusable(path, f"line {number} is of a format that this version does not know")
+        entries.append(entry)
+    return entries
 
 
 def _unusable(path: Path, what: str) -> UserError:

@@ -256,6 +256,24 @@ def test_every_row_that_equals_an_erased_one_is_left_out_in_whatever_order(tmp_p
     assert rows(tables, "text") == [("b",)] and tables.summary["erased"] == 3
 
 
+def test_rows_that_were_erased_stay_out_when_their_source_is_renamed_and_the_others_get_new_ids(tmp_path):
+    path = csv(tmp_path, "text,label\na,x\nb\nc,y\na,z\nd,x\n")
+    files = [ResolvedFile(path, path.name)]
+
+    def under(name, *erased, former=()):
+        source = SourceConfig(path=path.name, name=name)
+        return raw_examples([(source, files)], ColumnsConfig(), suppressed=erased, former_names=former)
+
+    before = under("old")
+    erased = [before.examples["example_id"][0].as_py(), before.quarantine["example_id"][0].as_py()]
+    renamed = under("new", *erased, former=["old", "older"])
+    assert rows(renamed, "text") == [("c",), ("d",)] and renamed.quarantine.num_rows == 0
+    assert renamed.summary["erased"] == 3
+    assert ids(renamed) == {text: ids(under("new"))[text] for text in ("c", "d")}
+    # A source that still has the name is not the one that was renamed.
+    assert ids(under("old", *erased, former=["old"])) == {text: ids(before)[text] for text in ("c", "d")}
+
+
 def test_without_erased_rows_the_summary_of_a_file_is_as_it_was(tmp_path):
     summary = read_without(csv(tmp_path, "text,label\na,x\n")).summary
     assert summary["erased"] == 0 and "erased" not in summary["files"][0]

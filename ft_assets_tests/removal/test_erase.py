@@ -291,6 +291,20 @@ def test_what_a_killed_erasure_has_left_is_finished_by_the_same_call(
     erase(instance, made, row["example_id"])  # and once more: there is nothing left to do
 
 
+def test_a_row_stays_out_when_its_source_gets_another_name(
+    instance: dg.DagsterInstance, made: Task, tiny_bert_dir: Path
+) -> None:
+    row = rows_of(instance, "train_split")[0]
+    erase(instance, made, row["example_id"])
+    named = [source.model_dump(exclude_unset=True) | {"name": "renamed"} for source in made.config.sources]
+    renamed = Task("tickets", task(tiny_bert_dir, sources=named).config, made.folder)
+    assert materialize(instance, renamed, "raw_examples").success
+    raw = rows_of(instance, "raw_examples")
+    assert {each["source"] for each in raw} == {"renamed"} and row["text"] not in {
+        each["text"] for each in raw
+    }
+
+
 def test_without_room_for_the_list_nothing_is_removed(
     instance: dg.DagsterInstance, made: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,7 +52,7 @@ class SourceConfig(StrictModel):
     When not given: double for csv, none for tsv (IANA text/tab-separated-values has no quoting)."""
     name: str = "default"
     """Part of every example_id: keep it when files move or are renamed. Sources may share a name. With another name all
-    rows are new ones: those that were erased, too, are read again."""
+    rows are new ones, and those that were erased stay out."""
     split: Literal["train", "validation", "test"] | None = None
     """The split that all of its rows are for; null: they are drawn, as `splits` says."""
 
