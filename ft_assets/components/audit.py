@@ -23,6 +23,7 @@ AUDIT_CODE = (
     "ft_assets.data.texts",
     "ft_assets.data.duplicates",
     "ft_assets.data.near_duplicates",
+    "ft_assets.data.continuations",
     "ft_assets.data.leakage",
     "ft_assets.data.remembered",
 )

@@ -99,6 +99,8 @@ def _near_duplicates(found: Mapping[str, Any] | None) -> dict[str, Any]:
     if found["pairs"]:
         shown["near_duplicates"] = metadata.share_table(found["by_similarity"], "similarity", "pairs")
         shown["near_duplicates_with_other_labels"] = found["other_labels"]
+    if found.get("continued"):
+        shown["continued_conversations"] = found["continued"]
     if found["largest"]:
         shown["largest_clusters"] = metadata.rows_table(found["largest"])
     return shown

@@ -27,7 +27,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig  # noq
 from ft_assets.data.config import CleaningConfig
 from ft_assets.data.contracts import CheckOutcome, Expectation
 from ft_assets.data.examples import StageTables, to_polars
-from ft_assets.data.leakage import near_across, sharing_a_passage
+from ft_assets.data.leakage import continued_across, near_across, sharing_a_passage
 from ft_assets.data.near_duplicates import SAME
 from ft_assets.data.personal import free_of
 from ft_assets.data.remembered import Memory, exact_keys
@@ -102,6 +102,11 @@ def _rows(
         threshold = cleaning["near_only_here"].near_duplicates.threshold
         near = near_across(splits or {}, threshold, memory)
         frame = frame.with_columns((~pl.col("example_id").is_in(near.implode())).alias("near_only_here"))
+    if "conversation_only_here" in wanted:
+        continued = continued_across(splits or {})
+        frame = frame.with_columns(
+            (~pl.col("example_id").is_in(continued.implode())).alias("conversation_only_here")
+        )
     if "near_agree" in wanted:
         frame = frame.with_columns(_near_agree(frame, tables))
     return frame.select("example_id", *sorted(wanted & set(frame.columns) - {"example_id"}))

@@ -303,6 +303,9 @@ class _Maker:
             )
             flag = self._flag("no_shared_near_duplicates", "near_only_here", description)
             found.append(replace(flag, cleaning=self.cleaning))
+            if self.labels is None:
+                description = "no conversation goes on in another split"
+                found.append(self._flag("no_shared_conversations", "conversation_only_here", description))
         if self.stage != "train_split":
             found.append(
                 self._rule(

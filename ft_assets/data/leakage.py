@@ -1,6 +1,7 @@
-"""What splits share that they should not: near duplicates, and passages. Looked for in the texts that are to be
-published; nothing of what was found when clusters were made is used. Not here: equal ids, clusters and texts, and what
-follows (`contract_runner`).
+"""What splits share that they should not: near duplicates, conversations that go on, and passages.
+
+Looked for in the texts that are to be published; nothing of what was found when clusters were made is used. Not here:
+equal ids, clusters and texts, and what follows (`contract_runner`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from ft_assets.data.continuations import continuations
 from ft_assets.data.duplicates.corpus import Corpus
 from ft_assets.data.duplicates.passages import shares_passage
 from ft_assets.data.duplicates.search import near_duplicates
@@ -21,7 +23,7 @@ from ft_assets.data.remembered import Memory
 from ft_assets.data.texts import normalised, read_texts
 from ft_assets.spill import slices
 
-__all__ = ["near_across", "sharing_a_passage"]
+__all__ = ["continued_across", "near_across", "sharing_a_passage"]
 
 _PASSAGES_OF = 20_000
 
@@ -44,6 +46,20 @@ def _near_across(splits: Mapping[str, StageTables], threshold: float, memory: Me
         pairs = pairs.join(named, on=f"example_id_{side}")
     across = pairs.filter(pl.col("split_a") != pl.col("split_b"))
     return pl.concat([across["example_id_a"], across["example_id_b"]]).unique()
+
+
+def continued_across(splits: Mapping[str, StageTables]) -> pl.Series:
+    """The ids of rows that begin with a row of another split, or with which one of another split begins."""
+    return _once(_continued_across, splits)
+
+
+def _continued_across(splits: Mapping[str, StageTables]) -> pl.Series:
+    rows = pa.concat_tables(each.examples for each in splits.values())
+    where = pl.Series(np.repeat(np.arange(len(splits)), [each.examples.num_rows for each in splits.values()]))
+    pairs = continuations(rows)
+    across = pairs.filter(where.gather(pairs["a"]) != where.gather(pairs["b"]))
+    places = pl.concat([across["a"], across["b"]]).unique()
+    return to_polars(rows.select(["example_id"]))["example_id"].gather(places)
 
 
 def sharing_a_passage(tables: StageTables, splits: Mapping[str, StageTables]) -> float:

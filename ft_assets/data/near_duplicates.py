@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ft_assets.data.config import NearDuplicatesConfig
+from ft_assets.data.continuations import continuations
 from ft_assets.data.duplicates.corpus import Corpus
 from ft_assets.data.duplicates.search import components, near_duplicates
 from ft_assets.data.examples import (
@@ -42,10 +43,12 @@ _LARGEST = 5
 
 
 def settled(made: StageTables, config: NearDuplicatesConfig, memory: Memory | None = None) -> StageTables:
-    """The labelled examples with near duplicates in one cluster, or merged.
+    """The labelled examples with near duplicates in one cluster, or merged; and with those in one cluster that are one
+    conversation which goes on (`continuations`).
 
-    A cluster is what is connected: by a group of the user's, by equal texts, by near duplicates. Its key is the
-    smallest of those that its parts would have by themselves, so where there are no near duplicates nothing changes.
+    A cluster is what is connected: by a group of the user's, by equal texts, by near duplicates, by a conversation. Its
+    key is the smallest of those that its parts would have by themselves, so where there are none of these nothing
+    changes.
 
     Where they are merged, rows are taken in their order (`merging.precedence`), of one split those that a person has
     corrected first. Each is kept unless it has a near duplicate with the same label that was kept before; then it is
@@ -60,7 +63,8 @@ def settled(made: StageTables, config: NearDuplicatesConfig, memory: Memory | No
     Returns:
         The same with `near_duplicates` (`PAIRS_SCHEMA`, those of merged rows included), and in the summary
         `near_duplicates`: threshold, `pairs`, `rows` that have one, `by_similarity`, `clusters` made of several,
-        `largest` (rows of the largest of these, and one id of each) and `other_labels` (pairs with different labels).
+        `largest` (rows of the largest of these, and one id of each), `other_labels` (pairs with different labels) and
+        `continued` (pairs of rows of which one begins with the other).
     """
     if config.action == "ignore":
         return made
@@ -75,7 +79,8 @@ def settled(made: StageTables, config: NearDuplicatesConfig, memory: Memory | No
         left = again, _rows(examples, again)
         found = pl.concat([found, again]).unique(["example_id_a", "example_id_b"], maintain_order=True)
         found = found.sort("example_id_a", "example_id_b")
-    names = _names(*left)
+    goes_on = continuations(examples)
+    names = _names(pl.concat([_of_near(*left), _of_places(examples, goes_on)]))
     if names:
         examples = collected((_renamed(part, names) for part in slices(examples)), LABELED_SCHEMA)
     merged = (
@@ -88,7 +93,8 @@ def settled(made: StageTables, config: NearDuplicatesConfig, memory: Memory | No
         | counts(made.summary["rows_in"], examples, made.quarantine, merged)
         | _recounted(made, examples)
     )
-    summary["near_duplicates"] = _told(rows, found, config) | _largest(examples, set(names.values()))
+    told = _told(rows, found, config) | _largest(examples, set(names.values()))
+    summary["near_duplicates"] = told | {"continued": goes_on.height}
     return replace(
         made,
         examples=examples,
@@ -172,9 +178,20 @@ def _merges(rows: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
     return merged.filter(pl.col("merged_into") != pl.col("example_id"))
 
 
-def _names(pairs: pl.DataFrame, rows: pl.DataFrame) -> dict[str, str]:
+def _of_near(pairs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """The clusters of near duplicates: `cluster_a`, `cluster_b`."""
+    return _of_rows(rows, pairs, "cluster").select("cluster_a", "cluster_b")
+
+
+def _of_places(table: pa.Table, pairs: pl.DataFrame) -> pl.DataFrame:
+    """The clusters of rows that belong together: `cluster_a`, `cluster_b`."""
+    clusters = to_polars(table.select(["cluster"]))["cluster"]
+    return pl.DataFrame({f"cluster_{side}": clusters.gather(pairs[side]) for side in ("a", "b")})
+
+
+def _names(pairs: pl.DataFrame) -> dict[str, str]:
     """Cluster → the cluster that it becomes part of, or gives its name to; only where several come together."""
-    both = _of_rows(rows, pairs, "cluster").filter(pl.col("cluster_a") != pl.col("cluster_b"))
+    both = pairs.filter(pl.col("cluster_a") != pl.col("cluster_b"))
     names = pl.concat([both["cluster_a"], both["cluster_b"]]).unique().sort()
     a, b = (names.search_sorted(both[f"cluster_{side}"]).to_numpy().astype(np.int64) for side in ("a", "b"))
     smallest = names.gather(components(len(names), a, b))

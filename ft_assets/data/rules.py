@@ -253,7 +253,8 @@ RULES: Mapping[str, Rule] = {
         Rule(
             "near_duplicate_across_splits",
             _SPLITS,
-            "the row belongs to one split, and a near duplicate of it to test or validation",
+            "the row belongs to one split, and a near duplicate, or another part of its conversation, to test or "
+            "validation",
             "nothing: it is left out where it would leak",
         ),
         Rule(

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ft_assets.data.config import NearDuplicatesConfig, SplitsConfig
+from ft_assets.data.continuations import continuations
 from ft_assets.data.examples import (
     MERGED_SCHEMA,
     QUARANTINE_SCHEMA,
@@ -223,17 +224,18 @@ def _magnitudes(table: pa.Table) -> pl.Series:
 def _near_duplicates(
     table: pa.Table, config: NearDuplicatesConfig | None
 ) -> Callable[[npt.NDArray[np.integer]], pl.DataFrame]:
-    """What finds near duplicates among some of the rows, looking at their texts anew: what was found among all rows may
-    lack a pair, where very many are alike."""
+    """What finds near duplicates and conversations that go on among some of the rows, looking at their texts anew: what
+    was found among all rows may lack a pair, where very many are alike."""
 
     def pairs_among(places: npt.NDArray[np.integer]) -> pl.DataFrame:
         if config is None or config.action == "ignore":
             return pl.DataFrame(schema={"a": ROW, "b": ROW})
         rows = take(table, places)
         pairs = pairs_of(rows, config.threshold).to_arrow()
-        return pl.DataFrame(
-            {side: example_keys(pairs[f"example_id_{side}"].cast(pa.string())) for side in ("a", "b")}
-        )
+        alike = {side: example_keys(pairs[f"example_id_{side}"].cast(pa.string())) for side in ("a", "b")}
+        examples, goes_on = example_keys(rows["example_id"]), continuations(rows)
+        continued = {side: examples.gather(goes_on[side]) for side in ("a", "b")}
+        return pl.concat([pl.DataFrame(alike), pl.DataFrame(continued)])
 
     return pairs_among
 

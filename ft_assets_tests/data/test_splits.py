@@ -299,7 +299,10 @@ def test_a_near_duplicate_of_a_test_row_is_quarantined_from_train_with_a_reason(
     made, _ = with_entries(table, Entries.none(), near=NEAR)
     (row,) = made.tables["train"].quarantine.to_pylist()
     assert (row["rule"], row["text"]) == ("near_duplicate_across_splits", long(1, 15))
-    assert row["reason"] == "the row belongs to train, and a near duplicate of it to test"
+    assert (
+        row["reason"]
+        == "the row belongs to train, and a near duplicate, or another part of its conversation, to test"
+    )
 
 
 def test_a_golden_test_set_is_the_whole_test_split():
@@ -345,7 +348,10 @@ def test_near_duplicates_in_several_splits_of_before_stay_in_test():
     assert placed(after.tables) == {text: split for text, split in before.items() if text != gone}
     (row,) = after.tables["train"].quarantine.to_pylist()
     assert (row["rule"], row["text"]) == ("near_duplicate_across_splits", gone)
-    assert row["reason"] == "the row belongs to train, and a near duplicate of it to test"
+    assert (
+        row["reason"]
+        == "the row belongs to train, and a near duplicate, or another part of its conversation, to test"
+    )
 
 
 # --- Near duplicates that are merged

@@ -12,7 +12,8 @@ REASONS = {
     "bridges_splits": "it belongs together with rows that are in {}",
     "text_across_splits": "the row belongs to {0}, and its text to {1}",
     "group_across_splits": "the row belongs to {0}, and its group to {1}",
-    "near_duplicate_across_splits": "the row belongs to {0}, and a near duplicate of it to {1}",
+    "near_duplicate_across_splits": "the row belongs to {0}, and a near duplicate, or another part of its "
+    "conversation, to {1}",
     "source_for_other_split": "the row was recorded in {0}, and its source is for {1}",
     "split_is_closed": "it belongs together with rows of {}, which takes the rows of its sources alone",
     "test_is_locked": "it belongs to {}, which is locked",
