@@ -31,7 +31,7 @@ from ft_assets.data.leakage import continued_across, near_across, sharing_a_pass
 from ft_assets.data.near_duplicates import SAME
 from ft_assets.data.personal import free_of
 from ft_assets.data.remembered import Memory, exact_keys
-from ft_assets.data.texts import read_texts, text_keys
+from ft_assets.data.texts import normalised, read_texts
 from ft_assets.spill import slices
 from ft_assets.turns import texts
 
@@ -227,7 +227,7 @@ def _keys(tables: StageTables) -> pl.DataFrame:
                     {
                         "id": _hashed(part["example_id"]),
                         "cluster": _hashed(part["cluster"]),
-                        "text": _hashed(text_keys(read_texts(part))),
+                        "text": _hashed(normalised(read_texts(part))),
                     }
                 )
                 for part in map(to_polars, slices(tables.examples))

@@ -12,7 +12,7 @@ from ft_assets.data.cleaning import _looks_broken, clean
 from ft_assets.data.config import CleaningConfig
 from ft_assets.data.examples import CLEANED_SCHEMA, MERGED_SCHEMA, QUARANTINE_SCHEMA, RAW_SCHEMA
 from ft_assets.data.markup import without_html
-from ft_assets.data.texts import normalised, text_keys
+from ft_assets.data.texts import _LOWER_CASE_FOLDS, _fold, normalised, text_keys
 from ft_assets_tests.data.helpers import answers, conversation_table, planted_tickets, raw_table, rows, turns
 
 DEFAULT = CleaningConfig()
@@ -169,6 +169,23 @@ def test_texts_are_equal_by_their_case_folded_compatibility_form(text):
     same = [" ".join(each.translate(dict.fromkeys(range(0x1C, 0x20))).split()) for each in (expected,)]
     found = normalised(pl.Series([text]))[0].translate(dict.fromkeys(range(0x1C, 0x20)))
     assert " ".join(found.split()) == same[0]
+
+
+def test_what_is_folded_by_lower_case_alone_is_what_unicode_says():
+    codes = [*range(0xD800), *range(0xE000, 0x10000), *range(0x1F000, 0x20000)]
+    characters = pl.Series([chr(code) for code in codes])
+    simple = characters.filter(characters.str.contains(f"[{_LOWER_CASE_FOLDS}]"))
+    assert len(simple) > 35_000
+    assert simple.str.to_lowercase().to_list() == [_fold(each) for each in simple]
+    # None depends on its neighbours: none combines with what stands before it, and no sigma ends a word.
+    seconds = {
+        chr(int(parts[1], 16))
+        for code in codes
+        if len(parts := unicodedata.decomposition(chr(code)).split()) == 2 and parts[0][0] != "<"
+    }
+    jamo = {chr(code) for code in range(0x1100, 0x1200)}
+    assert not set(simple) & (seconds | jamo | set("\u03a3\u03c2"))
+    assert not any(unicodedata.combining(each) for each in simple)
 
 
 def test_a_text_key_is_a_hash_of_the_normalised_text_and_stays_the_same_for_ever():

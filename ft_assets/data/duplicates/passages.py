@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import polars as pl
 
-from ft_assets.data.duplicates.shingles import shingles, slices
+from ft_assets.data.duplicates.shingles import hashed, slices
 
 __all__ = ["WORDS", "shares_passage"]
 
@@ -48,8 +48,8 @@ def shares_passage(texts: pl.Series, others: Iterable[pl.Series]) -> np.ndarray:
 def _passages(texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     """Hashes of all passages, and the place of the text that each is from."""
     enough = (texts.str.count_matches(" ", literal=True) >= WORDS - 1).arg_true()
-    found = shingles(texts.gather(enough), "words", WORDS)
-    return found.values, np.repeat(enough.to_numpy().astype(np.int64), np.diff(found.offsets))
+    values, row = hashed(texts.gather(enough), "words", WORDS)
+    return values, enough.to_numpy().astype(np.int64)[row]
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:

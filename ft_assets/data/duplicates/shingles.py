@@ -33,6 +33,7 @@ __all__ = [
     "Shingles",
     "by_characters",
     "by_words",
+    "hashed",
     "mixed",
     "runs",
     "shingles",
@@ -93,22 +94,32 @@ def slices(texts: pl.Series) -> Iterator[pl.Series]:
         start = stop
 
 
-def shingles(texts: pl.Series, kind: Kind, length: int | None = None) -> Shingles:
+def shingles(texts: pl.Series, kind: Kind) -> Shingles:
     """The sets of at most 4,096 texts.
 
-    A shingle is a part of the text, whatever its kind, and the hash of any part follows from a polynomial over the
-    bytes from the beginning: (P[end] - P[start]) / base^start, modulo 2^64. So nothing is cut out or copied.
-
     Args:
-        texts: Normalised: white space is single spaces, none at the ends (`cleaning.normalised`); none missing.
+        texts: Normalised: white space is single spaces, none at the ends (`texts.normalised`); none missing.
         kind: What a shingle is made of.
-        length: How many words or characters; None: as many as near duplicates are compared by.
     """
     if len(texts) > _ROWS:
         raise ValueError(f"{len(texts)} texts, at most {_ROWS} are taken at once: see `slices`")
+    hashes, row = hashed(texts, kind, LENGTH[kind])
+    keys = np.sort((row.astype(np.uint64) << np.uint64(52)) | hashes)
+    distinct = np.ones(len(keys), bool)
+    distinct[1:] = keys[1:] != keys[:-1]
+    keys = keys[distinct]
+    sizes = np.bincount(keys >> np.uint64(52), minlength=len(texts))
+    return Shingles(keys & np.uint64((1 << 52) - 1), np.concatenate([[0], np.cumsum(sizes)]))
+
+
+def hashed(texts: pl.Series, kind: Kind, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The hash of each shingle of so many words or characters, 52 bits, and the row of each, in the order of the texts.
+
+    A shingle is a part of the text, whatever its kind, and the hash of any part follows from a polynomial over the
+    bytes from the beginning: (P[end] - P[start]) / base^start, modulo 2^64. So nothing is cut out or copied.
+    """
     data, bounds = _utf8(texts)
     firsts, ends, per_row = _units(data, bounds, kind)
-    length = length or LENGTH[kind]
     counts = np.where(per_row > length, per_row - length + 1, np.minimum(per_row, 1))
     row = np.repeat(np.arange(len(texts)), counts)
     before = np.cumsum(per_row) - per_row
@@ -119,13 +130,7 @@ def shingles(texts: pl.Series, kind: Kind, length: int | None = None) -> Shingle
     prefix = np.zeros(len(data) + 1, np.uint64)
     np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers[: len(data)], out=prefix[1:])
     start = firsts[first]
-    hashes = mixed((prefix[ends[last]] - prefix[start]) * inverses[start])
-    keys = np.sort((row.astype(np.uint64) << np.uint64(52)) | (hashes >> np.uint64(12)))
-    distinct = np.ones(len(keys), bool)
-    distinct[1:] = keys[1:] != keys[:-1]
-    keys = keys[distinct]
-    sizes = np.bincount(keys >> np.uint64(52), minlength=len(texts))
-    return Shingles(keys & np.uint64((1 << 52) - 1), np.concatenate([[0], np.cumsum(sizes)]))
+    return mixed((prefix[ends[last]] - prefix[start]) * inverses[start]) >> np.uint64(12), row
 
 
 def mixed(hashes: np.ndarray) -> np.ndarray:
