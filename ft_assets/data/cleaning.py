@@ -284,7 +284,7 @@ def _repair_encoding(text: pl.Series) -> pl.Series:
 def _looks_broken() -> str:
     """ftfy's pattern of text that was decoded wrongly, without the spaces and comments of verbose syntax.
 
-    (The regex engine of polars would ignore spaces inside character classes, too.)
+    (The regex engine of polars would ignore spaces inside character classes, too; and `²` is in Python's `\\w` alone.)
     """
     from ftfy.badness import BADNESS_RE
 
@@ -302,7 +302,7 @@ def _looks_broken() -> str:
         elif not char.isspace():
             plain.append(char)
             in_class, escaped = char == "[", char == "\\"
-    return "".join(plain)
+    return "".join(plain).replace(r"\w", r"[\p{L}\p{N}_]")
 
 
 def _judged(

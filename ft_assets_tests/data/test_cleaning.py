@@ -5,7 +5,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from ftfy.badness import is_bad
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ft_assets.data.cleaning import _looks_broken, clean
@@ -85,6 +85,7 @@ def test_repairs_are_counted_by_kind():
 MOJIBAKE = st.text().map(lambda text: text.encode().decode("latin-1"))
 
 
+@example("Ü»²")
 @given(
     st.one_of(
         st.text(), MOJIBAKE, st.text("ÂÃâ€™œž©a \n\\[]#"), st.text("Ã àØÙ¡¢·°²»\u00d7√∂ \u201aÄì", max_size=6)
