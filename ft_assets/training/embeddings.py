@@ -1,5 +1,5 @@
-"""Texts as vectors: the mean over what an encoder says of a text's tokens (Reimers & Gurevych 2019, Sentence-BERT), of
-length 1, so that a product of two is their cosine.
+"""Texts as vectors of length 1, so that a product of two is their cosine: the mean over what an encoder says of a
+text's tokens (Reimers & Gurevych 2019, Sentence-BERT), or of the first one alone, where the model's folder says so.
 
 Texts are read, tokenised and embedded part by part, and vectors are written as they come: what is held does not grow
 with the file. Not here: what vectors are compared for (the data layer).
@@ -7,10 +7,11 @@ with the file. Not here: what vectors are compared for (the data layer).
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -29,6 +30,15 @@ __all__ = ["VECTORS", "embed_texts"]
 VECTORS = "embeddings.npy"
 """The file in the output: float32, of shape (rows, size), in the order of the texts."""
 
+Pooling = Literal["mean", "cls"]
+# Where sentence-transformers writes how tokens become one vector; as it did before its version 5, and since.
+_POOLING = "1_Pooling/config.json"
+_POOLINGS: dict[str, Pooling] = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "cls",
+    "mean": "mean",
+    "cls": "cls",
+}
 _TEXTS_AT_ONCE = 2_048
 """Texts that are ordered by length together: batches have little padding, and only their tokens are held."""
 
@@ -49,8 +59,9 @@ def embed_texts(
         What was measured and used: the content of `embedding.json`.
 
     Raises:
-        UserError: the model is no encoder, cannot be loaded, has no tokenizer, or gives NaN.
+        UserError: the model is no encoder, cannot be loaded, has no tokenizer, makes vectors otherwise, or gives NaN.
     """
+    pooling = pooling_of(model)
     hardware = choose_hardware(config)
     encoder = load_encoder(model).to(hardware.device).eval()
     tokenizer = load_tokenizer(model)
@@ -67,7 +78,7 @@ def embed_texts(
         )
         for part in texts.iter_batches(_TEXTS_AT_ONCE, columns=["text"]):
             ids, cut = tokenised(part["text"].to_pylist(), tokenizer, window)
-            embedded = _embedded(encoder, ids, size, pad, hardware)
+            embedded = _embedded(encoder, ids, size, pad, hardware, pooling=pooling)
             wrong = int((~np.isfinite(embedded).all(1)).sum())
             if wrong:
                 raise UserError(
@@ -83,6 +94,7 @@ def embed_texts(
     return {
         "rows": rows,
         "size": size,
+        "pooling": pooling,
         "truncated": truncated,
         "window": window,
         "seconds": seconds,
@@ -95,8 +107,42 @@ def embed_texts(
     }
 
 
+def pooling_of(model: Path) -> Pooling:
+    """How the model's tokens become one vector: as its folder says, else by their mean.
+
+    Raises:
+        UserError: in a way that is not built here, or what it says cannot be read.
+    """
+    path = model / _POOLING
+    if not path.is_file():
+        return "mean"
+    try:
+        said = json.loads(path.read_bytes())
+        old = [name for name, value in said.items() if name.startswith("pooling_mode_") and value is True]
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(
+            "how the model makes vectors of texts cannot be read",
+            where=str(path),
+            do="fetch the model again",
+        ) from error
+    named = [said["pooling_mode"]] if isinstance(said.get("pooling_mode"), str) else old
+    if len(named) != 1 or named[0] not in _POOLINGS:
+        raise UserError(
+            f"the model makes vectors by {' and '.join(named) or 'none of its modes'}",
+            where=str(path),
+            do="choose a model that takes the mean of its tokens, or the first one",
+        )
+    return _POOLINGS[named[0]]
+
+
 def _embedded(
-    encoder: Any, rows: Sequence[Sequence[int]], size: int, pad: PadBatch, hardware: Hardware
+    encoder: Any,
+    rows: Sequence[Sequence[int]],
+    size: int,
+    pad: PadBatch,
+    hardware: Hardware,
+    *,
+    pooling: Pooling,
 ) -> np.ndarray:
     """Vectors of length 1 of tokenised rows, float32, of shape (rows, size)."""
     found = np.empty((len(rows), size), dtype="<f4")
@@ -108,10 +154,15 @@ def _embedded(
         with torch.inference_mode(), hardware.autocast():
             hidden = encoder(**inputs).last_hidden_state
         with torch.inference_mode():
-            mask = inputs["attention_mask"].unsqueeze(-1)
-            mean = (hidden.float() * mask).sum(1) / mask.sum(1).clamp(min=1)
+            mask = inputs["attention_mask"]
+            if pooling == "cls":
+                vectors = hidden[torch.arange(len(batch), device=hidden.device), mask.argmax(1)].float()
+            else:
+                vectors = (hidden.float() * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True).clamp(
+                    min=1
+                )
             # Batches are ordered by length: each vector goes back to the place of its row.
-            found[batch] = torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+            found[batch] = torch.nn.functional.normalize(vectors, dim=1).cpu().numpy()
     return found
 
 
