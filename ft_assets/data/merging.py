@@ -24,6 +24,7 @@ __all__ = [
     "repeated",
     "several_groups",
     "split_rank",
+    "with_times",
 ]
 
 EXACT_DUPLICATE = "exact_duplicate"
@@ -81,9 +82,14 @@ def first_seen(table: pa.Table, rows: pl.DataFrame) -> pa.Table:
         rows: what `repeated` gives of them, or a part.
     """
     first = rows.select("place", pl.col("time").min().over("text_key", "label"))
-    if first["time"].null_count() == first.height:
+    return with_times(table, first)
+
+
+def with_times(table: pa.Table, rows: pl.DataFrame) -> pa.Table:
+    """The table with other times (`place`, `time`) in some rows."""
+    if rows["time"].null_count() == rows.height:
         return table
-    times = to_polars(table.select(["time"]))["time"].scatter(first["place"], first["time"])
+    times = to_polars(table.select(["time"]))["time"].scatter(rows["place"], rows["time"])
     place = table.schema.get_field_index("time")
     return table.set_column(place, table.schema.field(place), pa.chunked_array([times.to_arrow()]))
 

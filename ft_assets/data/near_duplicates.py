@@ -29,7 +29,7 @@ from ft_assets.data.examples import (
     from_polars,
     to_polars,
 )
-from ft_assets.data.merging import keep_by_id, precedence, repeated
+from ft_assets.data.merging import keep_by_id, precedence, repeated, with_times
 from ft_assets.data.remembered import Memory
 from ft_assets.data.texts import answer_lengths
 from ft_assets.spill import collected, slices
@@ -72,9 +72,10 @@ def settled(made: StageTables, config: NearDuplicatesConfig, memory: Memory | No
     found = pairs_of(made.examples, config.threshold, memory)
     rows = _rows(made.examples, found)
     gone = _merges(rows, found) if config.action == "merge" else rows.clear()
-    examples = keep_by_id(made.examples, gone["place"]) if len(gone) else made.examples
-    left = found, rows
-    if len(gone):  # among fewer rows a pair may be found that was not compared among many
+    examples, left = made.examples, (found, rows)
+    if len(gone):
+        examples = keep_by_id(_first_known(examples, rows, gone), gone["place"])
+        # Among fewer rows a pair may be found that was not compared among many.
         again = pairs_of(examples, config.threshold, memory.of_more())
         left = again, _rows(examples, again)
         found = pl.concat([found, again]).unique(["example_id_a", "example_id_b"], maintain_order=True)
@@ -120,7 +121,7 @@ def pairs_of(table: pa.Table, threshold: float, memory: Memory | None = None) ->
 
 def _rows(table: pa.Table, pairs: pl.DataFrame) -> pl.DataFrame:
     """Place, and what is asked of them, of all rows whose texts have near duplicates."""
-    names = ["example_id", "text_key", "group", "split", "label", "cluster", "corrected"]
+    names = ["example_id", "text_key", "group", "split", "label", "cluster", "corrected", "time"]
     ids = pl.concat([pairs["example_id_a"], pairs["example_id_b"]]).unique()
     keys = pl.concat(
         [
@@ -176,6 +177,18 @@ def _merges(rows: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
         ordered["example_id"].gather(into).alias("merged_into"), pl.lit(NEAR_DUPLICATE).alias("rule")
     )
     return merged.filter(pl.col("merged_into") != pl.col("example_id"))
+
+
+def _first_known(table: pa.Table, rows: pl.DataFrame, gone: pl.DataFrame) -> pa.Table:
+    """The table with the oldest time of all that is merged into a row at each: that is when what it says was known."""
+    kept = rows.filter(pl.col("example_id").is_in(gone["merged_into"].implode()))
+    of = pl.concat(
+        [gone.select(pl.col("merged_into").alias("example_id"), "time"), kept.select("example_id", "time")]
+    )
+    oldest = kept.select("example_id", "place").join(
+        of.group_by("example_id").agg(pl.col("time").min()), on="example_id"
+    )
+    return with_times(table, oldest)
 
 
 def _of_near(pairs: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:

@@ -386,6 +386,20 @@ def test_a_row_that_was_merged_is_in_the_split_of_the_kept_one_when_it_stands_al
     assert after == before
 
 
+def test_a_newer_near_duplicate_that_is_kept_instead_of_a_row_of_before_is_no_newer_than_that():
+    """Splits by time would refuse it else, and with it what the model has learnt from."""
+
+    def at(examples, month):
+        return [
+            (text, name, None, f"2026-{month:02d}-{1 + n % 28:02d}")
+            for n, (text, name) in enumerate(examples)
+        ]
+
+    before, known = sides_of_merged(Entries.none(), *at(FIRST, 1), config=BY_TIME)
+    after, _ = sides_of_merged(known, *at(SECOND, 9)[: ALIKE // 2], *at(FIRST, 1), config=BY_TIME)
+    assert after == before and set(before) == set(SPLITS)
+
+
 def test_merged_rows_are_recorded_once():
     _, known = sides_of_merged(Entries.none(), *FIRST, *SECOND)
     assert known.rows.height == 2 * ALIKE
