@@ -60,6 +60,21 @@ def test_what_was_committed_is_read_back(store: ArtifactStore) -> None:
     assert artifact.manifest["created"].endswith("+00:00")
 
 
+def test_the_first_rows_are_read_alone(local: ArtifactStore) -> None:
+    table = pa.table({"example_id": [f"{n:06}" for n in range(60_000)], "number": range(60_000)})
+    with local.staging("task", "asset") as staging:
+        staging.write_table("examples", table)
+        staging.write_table("nothing", table.slice(0, 0))
+        artifact = commit(local, staging)
+    assert artifact.head(3).equals(table.slice(0, 3))
+    assert artifact.head(3, columns=["number", "example_id"]).equals(
+        table.select(["number", "example_id"]).slice(0, 3)
+    )
+    assert artifact.head(55_000).equals(table.slice(0, 55_000))  # of two groups of rows
+    assert artifact.head(70_000).equals(table)
+    assert artifact.head(3, "nothing").equals(table.slice(0, 0))
+
+
 def test_strings_are_plain_strings_whatever_they_were(store: ArtifactStore) -> None:
     assert publish(store).table().schema.types == [pa.string(), pa.string()]
 

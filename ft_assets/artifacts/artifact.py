@@ -108,6 +108,21 @@ class Artifact:
             batches = file.iter_batches(batch_size=SLICE_ROWS, columns=names)
             return collected((pa.Table.from_batches([batch]).select(names) for batch in batches), schema)
 
+    def head(self, rows: int, name: str = "examples", columns: Sequence[str] | None = None) -> pa.Table:
+        """The first rows of `<name>.parquet`, or some of their columns; little more of the file is read."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(self.file(file_name(name, ".parquet"))) as file:
+            names = file.schema_arrow.names if columns is None else list(columns)
+            found = [file.schema_arrow.empty_table().select(names)]
+            # A batch ends where a group of rows does.
+            for batch in file.iter_batches(batch_size=rows, columns=names):
+                found.append(pa.Table.from_batches([batch]).select(names))
+                if sum(each.num_rows for each in found) >= rows:
+                    break
+            return pa.concat_tables(found).slice(0, rows)
+
     def json(self, name: str) -> Any:
         """Reads `<name>.json`."""
         return json.loads(self.file(file_name(name, ".json")).read_bytes())

@@ -22,6 +22,7 @@ AUDIT_CODE = (
     "ft_assets.data.personal",
     "ft_assets.data.texts",
     "ft_assets.data.duplicates",
+    "ft_assets.data.lookup",
     "ft_assets.data.near_duplicates",
     "ft_assets.data.continuations",
     "ft_assets.data.leakage",
@@ -30,6 +31,7 @@ AUDIT_CODE = (
 # Taken as it is loaded: what this process computes is what it has loaded, whatever happens to the files.
 _REMEMBERED_CODE = code_version(
     "ft_assets.data.duplicates",
+    "ft_assets.data.lookup",
     "ft_assets.data.personal",
     "ft_assets.data.remembered",
     "ft_assets.data.texts",

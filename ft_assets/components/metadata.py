@@ -93,7 +93,7 @@ def sample(
     """The first rows by id, with masked and shortened text; the column that tells least comes last."""
     from ft_assets.data.masking import mask
 
-    rows = artifact.table("examples").slice(0, SAMPLE_ROWS).to_pylist()
+    rows = artifact.head(SAMPLE_ROWS, columns=columns).to_pylist()
     return rows_table([{name: _cell(name, row[name], mask) for name in columns} for row in rows])
 
 

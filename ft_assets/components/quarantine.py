@@ -62,7 +62,7 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
         shown["by_stage"] = metadata.share_table(summary["by_stage"], "stage")
         shown["by_rule"] = metadata.share_table(summary["by_refusal"], "rule")
         shown["rules"] = metadata.bars(summary["by_refusal"], "refused rows by rule")
-        rows = artifact.table("examples").slice(0, SHOWN_ROWS).to_pylist()
+        rows = artifact.head(SHOWN_ROWS).to_pylist()
         shown["rows"] = metadata.rows_table(
             [
                 {

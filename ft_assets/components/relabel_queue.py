@@ -78,7 +78,7 @@ def _describe(artifact: Artifact) -> dict[str, Any]:
     }
     if summary["kept"]:
         shown["pairs"] = metadata.rows_table(summary["pairs"])
-        rows = artifact.table("examples").slice(0, SHOWN_ROWS).to_pylist()
+        rows = artifact.head(SHOWN_ROWS).to_pylist()
         shown["rows"] = metadata.rows_table(
             [
                 {

@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from ft_assets.content_cache import ContentCache
+from ft_assets.data.lookup import nearest_places
 from ft_assets.paths import data_dir
 from ft_assets.versions import hash_json
 
@@ -96,7 +97,7 @@ class Remembered:
         """Which of these texts are known, and the results of those."""
         if not len(self._high):
             return np.zeros(len(keys), bool), np.empty(0, self._record)
-        place = np.minimum(np.searchsorted(self._high, keys["high"]), len(self._high) - 1)
+        place = nearest_places(self._high, keys["high"])
         # Of two with one `high` the second is not found, and computed anew.
         known = (self._high[place] == keys["high"]) & (self._low[place] == keys["low"])
         self._used[place[known]] = True

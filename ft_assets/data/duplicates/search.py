@@ -23,6 +23,7 @@ import polars as pl
 
 from ft_assets.data.duplicates.corpus import Corpus
 from ft_assets.data.duplicates.sets import Sets, sets_of
+from ft_assets.data.lookup import nearest_places
 from ft_assets.data.remembered import Memory
 from ft_assets.paths import data_dir
 
@@ -116,8 +117,9 @@ class _Found:
         """Whether each pair is one of near duplicates; those not known before are noted. No pair may stand twice
         between two calls of `settle`."""
         keys = (a.astype(np.uint64) << _LOW) | b.astype(np.uint64)
-        place = np.minimum(np.searchsorted(self.keys, keys), max(len(self.keys) - 1, 0))
-        near = self.keys[place] == keys if len(self.keys) else np.zeros(len(keys), bool)
+        near = np.zeros(len(keys), bool)
+        if len(self.keys):
+            near = self.keys[nearest_places(self.keys, keys)] == keys
         new = np.flatnonzero(~near & ~(self._spaced[a] & self._spaced[b]))
         similarity = self._sets.similarity(a[new], b[new])
         found = similarity >= self._threshold
