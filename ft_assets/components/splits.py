@@ -54,7 +54,7 @@ def _stage(task: Task, split: str) -> Stage:
             "near_duplicates": task.config.cleaning.near_duplicates.model_dump(mode="json"),
             **({"semantic_duplicates": same.model_dump(mode="json")} if same else {}),
         },
-        inputs=("labeled_examples",),
+        inputs=("labeled_examples", "cleaned_examples"),
         expectations=(*contract(task, asset), *_rules(task, split)),
         sources=lambda shared: {
             **split_ledger.sources(task.name, shared),
@@ -129,7 +129,7 @@ def _assigned(step: Step) -> "tuple[split_ledger.Known, Splits]":
         config.splits,
         entries=known.entries,
         ledger_id=known.ledger.id,
-        merged=labelled.table("merged"),
+        merged=[step.inputs[name].table("merged") for name in ("cleaned_examples", "labeled_examples")],
         periods=known.periods,
         near=config.cleaning.near_duplicates,
         classes=config.label_names is not None,

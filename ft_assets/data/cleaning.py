@@ -109,7 +109,7 @@ def clean(
     gone = merge(same.clear() if rated else same)
     examples = keep_by_id(first_seen(cleaned, same), gone["place"])
     quarantine = keep_by_id(refused.table())
-    merged = merged_table(gone)
+    merged = merged_table(cleaned, gone)
     summary = counts(table.num_rows, examples, quarantine, merged) | {
         "repaired": dict(told.repaired),
         "personal_data": {kind: told.personal_data[kind] for kind in _kinds(config)},

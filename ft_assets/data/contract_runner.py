@@ -294,7 +294,9 @@ def _counts(
     if splits is not None:
         numbers["rows_of_all"] = summary["rows_of_all"]
         numbers["rows_in_splits"] = sum(
-            split.examples.num_rows + split.quarantine.num_rows for split in splits.values()
+            table.num_rows
+            for split in splits.values()
+            for table in (split.examples, split.quarantine, split.merged)
         )
         deviation = summary.get("largest_deviation")
         numbers["largest_deviation"] = abs(deviation["deviation"]) if deviation else 0.0

@@ -76,7 +76,18 @@ SPLIT_SCHEMA = _schema(example_id=_TEXT, context=_TEXT, text=_TEXT, label=_TEXT,
 QUARANTINE_SCHEMA = _schema(
     example_id=_TEXT, stage=_TEXT, rule=_TEXT, reason=_TEXT, text=_TEXT, file=_TEXT, row=pa.int64()
 )
-MERGED_SCHEMA = _schema(example_id=_TEXT, text_key=_TEXT, merged_into=_TEXT, rule=_TEXT)
+# All but `merged_into` and `rule` is the row's own, and may differ from what the row has that it was merged into: in
+# upper and lower case, too.
+MERGED_SCHEMA = _schema(
+    example_id=_TEXT,
+    text_key=_TEXT,
+    merged_into=_TEXT,
+    rule=_TEXT,
+    context=_TEXT,
+    text=_TEXT,
+    group=_TEXT,
+    split=_TEXT,
+)
 PAIRS_SCHEMA = _schema(example_id_a=_TEXT, example_id_b=_TEXT, similarity=pa.float64())
 
 

@@ -95,7 +95,7 @@ def label(
     gone = merge(agreeing)
     kept = keep_by_id(first_seen(labelled, agreeing), conflicting["place"], gone["place"])
     examples = collected((clustered(part) for part in slices(kept)), LABELED_SCHEMA)
-    quarantine, merged = keep_by_id(refused.table()), merged_table(gone)
+    quarantine, merged = keep_by_id(refused.table()), merged_table(labelled, gone)
     counted = {entry["values"]: entry["counts"] for entry in pc.value_counts(examples["label"]).to_pylist()}
     summary = counts(table.num_rows, examples, quarantine, merged) | {
         "labels": {name: counted.get(name, 0) for name in config.label_names()},

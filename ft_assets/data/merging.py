@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ft_assets.data.examples import MERGED_SCHEMA, from_polars, to_polars
+from ft_assets.data.examples import MERGED_SCHEMA, conform, to_polars
 from ft_assets.spill import slices, take
 
 __all__ = [
@@ -94,9 +94,22 @@ def with_times(table: pa.Table, rows: pl.DataFrame) -> pa.Table:
     return table.set_column(place, table.schema.field(place), pa.chunked_array([times.to_arrow()]))
 
 
-def merged_table(merged: pl.DataFrame) -> pa.Table:
-    """What was merged, as a stage's table (`MERGED_SCHEMA`)."""
-    return from_polars(merged.with_columns(pl.lit(EXACT_DUPLICATE).alias("rule")), MERGED_SCHEMA)
+def merged_table(table: pa.Table, merged: pl.DataFrame, rule: str = EXACT_DUPLICATE) -> pa.Table:
+    """What was merged, as a stage's table (`MERGED_SCHEMA`).
+
+    Args:
+        table: the rows.
+        merged: those of them that were merged, with `place` and `merged_into`.
+        rule: by which.
+    """
+    ordered = merged.sort("example_id").with_columns(pl.lit(rule).alias("rule"))
+    texts = take(table.select(["context", "text"]), ordered["place"].to_numpy())
+    narrow = conform(
+        ordered.to_arrow(),
+        pa.schema(field for field in MERGED_SCHEMA if field.name not in texts.column_names),
+    )
+    columns = {name: (texts if name in texts.column_names else narrow)[name] for name in MERGED_SCHEMA.names}
+    return pa.table(columns, schema=MERGED_SCHEMA)
 
 
 def keep_by_id(table: pa.Table, *dropped: pl.Series) -> pa.Table:

@@ -22,14 +22,13 @@ from ft_assets.data.duplicates.corpus import Corpus
 from ft_assets.data.duplicates.search import components, near_duplicates
 from ft_assets.data.examples import (
     LABELED_SCHEMA,
-    MERGED_SCHEMA,
     PAIRS_SCHEMA,
     StageTables,
     counts,
     from_polars,
     to_polars,
 )
-from ft_assets.data.merging import keep_by_id, precedence, repeated, with_times
+from ft_assets.data.merging import keep_by_id, merged_table, precedence, repeated, with_times
 from ft_assets.data.remembered import Memory
 from ft_assets.data.texts import answer_lengths
 from ft_assets.spill import collected, slices
@@ -84,11 +83,9 @@ def settled(made: StageTables, config: NearDuplicatesConfig, memory: Memory | No
     names = _names(pl.concat([_of_near(*left), _of_places(examples, goes_on)]))
     if names:
         examples = collected((_renamed(part, names) for part in slices(examples)), LABELED_SCHEMA)
-    merged = (
-        pa.concat_tables([made.merged, from_polars(gone, MERGED_SCHEMA)]).sort_by("example_id")
-        if len(gone)
-        else made.merged
-    )
+    merged = made.merged
+    if len(gone):
+        merged = keep_by_id(pa.concat_tables([merged, merged_table(made.examples, gone, NEAR_DUPLICATE)]))
     summary = (
         made.summary
         | counts(made.summary["rows_in"], examples, made.quarantine, merged)
@@ -161,7 +158,7 @@ def _of_rows(rows: pl.DataFrame, pairs: pl.DataFrame, *names: str) -> pl.DataFra
 
 
 def _merges(rows: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
-    """The rows that are merged, with `merged_into` and `rule`."""
+    """The rows that are merged, with `merged_into`."""
     rank, *others = precedence()
     ordered = rows.sort(rank, pl.col("corrected").is_null(), *others).with_row_index("rank")
     both = _of_rows(ordered, pairs, "rank", "label").filter(pl.col("label_a").eq_missing(pl.col("label_b")))
@@ -173,9 +170,7 @@ def _merges(rows: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
     for first, second in ranks.iter_rows():
         if into[first] == first and into[second] == second:
             into[second] = first
-    merged = ordered.with_columns(
-        ordered["example_id"].gather(into).alias("merged_into"), pl.lit(NEAR_DUPLICATE).alias("rule")
-    )
+    merged = ordered.with_columns(ordered["example_id"].gather(into).alias("merged_into"))
     return merged.filter(pl.col("merged_into") != pl.col("example_id"))
 
 

@@ -192,6 +192,13 @@ RULES: Mapping[str, Rule] = {
             "cleaning.near_duplicates",
             fate="merged",
         ),
+        Rule(
+            "recorded_before",
+            _SPLITS,
+            "a row with the same text and label was recorded in this split before it",
+            "nothing: that row stays",
+            fate="merged",
+        ),
         Rule("missing_label", _LABELED, "the label is missing", "label the row", "columns.label"),
         Rule(
             "not_a_number",

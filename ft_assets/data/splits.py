@@ -7,8 +7,8 @@ stays, and the summary tells it. Not here: how it is decided (`ledger.assignment
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 from ft_assets.data.config import NearDuplicatesConfig, SplitsConfig
 from ft_assets.data.continuations import continuations
 from ft_assets.data.examples import (
-    MERGED_SCHEMA,
     QUARANTINE_SCHEMA,
     SPLIT_SCHEMA,
     StageTables,
@@ -36,7 +35,7 @@ from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, example_keys, group_key
 from ft_assets.data.ledger.merged import merged_into
 from ft_assets.data.ledger.periods import Boundaries, by_shares
 from ft_assets.data.ledger.reasons import REASONS
-from ft_assets.data.merging import keep_by_id
+from ft_assets.data.merging import keep_by_id, merged_table
 from ft_assets.data.near_duplicates import pairs_of
 from ft_assets.data.texts import answer_lengths, read_texts, text_lengths
 from ft_assets.data.texts import text_keys as keys_of_texts
@@ -46,6 +45,7 @@ from ft_assets.spill import Spill, slices, take
 __all__ = ["SPLITS", "Splits", "earlier_rows", "newer_than", "split"]
 
 SplitName = Literal["train", "validation", "test"]
+RECORDED_BEFORE = "recorded_before"
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
@@ -77,7 +77,7 @@ def split(
     *,
     entries: Entries,
     ledger_id: str,
-    merged: pa.Table | None = None,
+    merged: Sequence[pa.Table] = (),
     periods: Boundaries | None = None,
     near: NearDuplicatesConfig | None = None,
     classes: bool = True,
@@ -90,7 +90,8 @@ def split(
         config: Shares and salt; whether splits go by time.
         entries: What the ledger says.
         ledger_id: Its id, which goes into the keys of groups.
-        merged: The rows that were merged into those (`MERGED_SCHEMA`), which stay on one side with them.
+        merged: The rows that were merged into those (`MERGED_SCHEMA`, as each stage has them), which stay on one side
+            with them. One that was recorded before the row that it was merged into is in its split instead of that.
         periods: The boundaries that are recorded, if there are any.
         near: How near duplicates are told, where they have made clusters.
         classes: Whether labels are classes, which are counted; answers are not.
@@ -99,9 +100,12 @@ def split(
     Raises:
         UserError: splits are to go by time, and the boundaries are others than those recorded, or cannot be made.
     """
+    others = merged_into(table, merged, entries)
+    before = others.known_before(example_keys(table["example_id"]), entries)
+    count = table.num_rows
+    table = _with_rows_of_before(table, others.table, before)
     rows = _rows(table, ledger_id, classes)
     by_time = _periods(rows, config, periods or Boundaries()) if config.by == "time" else None
-    others = merged_into(table, MERGED_SCHEMA.empty_table() if merged is None else merged, entries)
     made = assign(
         rows,
         entries.with_entries(others.handed_on(rows)),
@@ -111,11 +115,46 @@ def split(
         periods=by_time,
         new_in_test=new_in_test,
     )
-    how = made.rows["how"].cast(pl.String).value_counts().sort("how")
     refused = made.rows["how"].is_in(list(REASONS))
     sides = made.rows.select(pl.when(~refused).then("side")).to_series()
-    new = pl.concat([made.entries, others.entries(sides)])
-    return Splits(_tables(table, made, classes), new, dict(how.iter_rows()), by_time)
+    own, instead = sides[:count], _nulls(sides.dtype, count).scatter(before["into"], sides[count:])
+    new = pl.concat([made.entries, others.entries(own.zip_with(own.is_not_null(), instead))])
+    # Of a row and one of before that is equal to it one split has the latter alone.
+    doubled = pl.concat([(own == instead).fill_null(False), pl.repeat(False, before.height, eager=True)])
+    how = made.rows["how"].filter(~doubled).cast(pl.String).value_counts().sort("how")
+    merged_again = _merged_again(table, before, doubled.arg_true())
+    tables = _tables(table, made, classes, doubled, merged_again)
+    return Splits(tables, new, dict(how.iter_rows()), by_time)
+
+
+def _with_rows_of_before(table: pa.Table, merged: pa.Table, before: pl.DataFrame) -> pa.Table:
+    """The rows, and behind them those that were merged into one that was recorded later: with what is their own, and
+    for the rest as that."""
+    if not before.height:
+        return table
+    rows = take(table, before["into"].to_numpy())
+    own = _taken(merged, before["line"])
+    for name in ("example_id", "context", "text", "group", "split"):
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), own[name])
+    return pa.concat_tables([table, rows])
+
+
+def _taken(table: pa.Table, places: pl.Series) -> pa.Table:
+    """The rows at these places, each at most once, in their order."""
+    return take(table, places.to_numpy().astype(np.int64))
+
+
+def _nulls(kind: pl.DataType, count: int) -> pl.Series:
+    return pl.Series([None], dtype=kind).new_from_index(0, count)
+
+
+def _merged_again(table: pa.Table, before: pl.DataFrame, places: pl.Series) -> pl.DataFrame:
+    """The rows at these places, each with the row of before that it is merged into."""
+    narrow = table.select(["example_id", "text_key", "group", "split"])
+    instead = pl.Series(narrow["example_id"].slice(table.num_rows - before.height), dtype=pl.String)
+    into = before.select("into", instead.alias("merged_into"))
+    rows = to_polars(_taken(narrow, places)).with_columns(places.alias("place"))
+    return rows.join(into, left_on="place", right_on="into", maintain_order="left")
 
 
 def _periods(rows: pl.DataFrame, config: SplitsConfig, recorded: Boundaries) -> Boundaries:
@@ -240,7 +279,15 @@ def _near_duplicates(
     return pairs_among
 
 
-def _tables(table: pa.Table, made: Assignment, classes: bool) -> dict[SplitName, StageTables]:
+def _tables(
+    table: pa.Table, made: Assignment, classes: bool, doubled: pl.Series, merged: pl.DataFrame
+) -> dict[SplitName, StageTables]:
+    """The three splits.
+
+    Args:
+        doubled: Which rows are in no split by themselves.
+        merged: These rows, each with the one that it is merged into.
+    """
     refused = made.rows["how"].is_in(list(REASONS))
     place = made.rows["side"].fill_null(SIDES.index("test"))
     names = _names_of_parts(table, made)
@@ -259,15 +306,22 @@ def _tables(table: pa.Table, made: Assignment, classes: bool) -> dict[SplitName,
         )
         bad = refused[here]
         for name in SPLITS:
-            mine = place[here] == SIDES.index(name)
+            mine = (place[here] == SIDES.index(name)) & ~doubled[here]
             kept[name].add(from_polars(rows.filter(mine & ~bad), SPLIT_SCHEMA, sort=False))
             if bad.any():
                 why = _reasons(made.rows[here].filter(mine & bad))
                 aside[name].add(quarantine_rows(rows.filter(mine & bad).with_columns(why), f"{name}_split"))
-    return {
-        name: _one(name, keep_by_id(kept[name].table()), keep_by_id(aside[name].table()), table, classes)
-        for name in SPLITS
-    }
+    sides = place.gather(merged["place"])
+    labels = table["label"].filter((~doubled).to_arrow())
+    found = {}
+    for name in SPLITS:
+        parts = StageTables(
+            keep_by_id(kept[name].table()),
+            keep_by_id(aside[name].table()),
+            merged_table(table, merged.filter(sides == SIDES.index(name)), RECORDED_BEFORE),
+        )
+        found[name] = _told(name, parts, table.num_rows, labels, classes)
+    return found
 
 
 def _names_of_parts(table: pa.Table, made: Assignment) -> pl.Series:
@@ -298,20 +352,28 @@ def _reason(rule: str, side: int | None, sides: int) -> str:
     return REASONS[rule].format(SIDES[side], next(name for name in named if name != SIDES[side]))
 
 
-def _one(name: SplitName, part: pa.Table, refused: pa.Table, rows: pa.Table, classes: bool) -> StageTables:
-    tables = StageTables(part, refused)
-    summary = counts(part.num_rows + refused.num_rows, part, refused, tables.merged) | {
-        "rows_of_all": rows.num_rows,
-        "share": round(part.num_rows / rows.num_rows, 6) if rows.num_rows else 0.0,
+def _told(
+    name: SplitName, parts: StageTables, rows_of_all: int, labels: pa.ChunkedArray, classes: bool
+) -> StageTables:
+    """The tables of a split with its summary.
+
+    Args:
+        labels: Those of all rows that are in a split, or refused.
+    """
+    part = parts.examples
+    rows_in = part.num_rows + parts.quarantine.num_rows + parts.merged.num_rows
+    summary = counts(rows_in, part, parts.quarantine, parts.merged) | {
+        "rows_of_all": rows_of_all,
+        "share": round(part.num_rows / len(labels), 6) if len(labels) else 0.0,
         "clusters": pc.count_distinct(part["cluster"]).as_py(),
     }
-    own = _balance(name, part, rows) if classes else {"answer_lengths": answer_lengths(part)}
-    return StageTables(part, refused, summary=summary | own)
+    own = _balance(name, part, labels) if classes else {"answer_lengths": answer_lengths(part)}
+    return replace(parts, summary=summary | own)
 
 
-def _balance(name: SplitName, part: pa.Table, rows: pa.Table) -> dict[str, Any]:
+def _balance(name: SplitName, part: pa.Table, labels: pa.ChunkedArray) -> dict[str, Any]:
     """How the labels are spread over this split, and over all rows."""
-    overall, own = _labels(rows), _labels(part)
+    overall, own = _tally(labels), _tally(part["label"])
     overall_shares = _shares(overall)
     shares = _shares({label: own.get(label, 0) for label in overall})
     return {
@@ -322,8 +384,8 @@ def _balance(name: SplitName, part: pa.Table, rows: pa.Table) -> dict[str, Any]:
     }
 
 
-def _labels(rows: pa.Table) -> dict[str, int]:
-    tally = pc.value_counts(rows["label"]).to_pylist()
+def _tally(labels: pa.ChunkedArray) -> dict[str, int]:
+    tally = pc.value_counts(labels).to_pylist()
     return {entry["values"]: entry["counts"] for entry in sorted(tally, key=lambda entry: entry["values"])}
 
 

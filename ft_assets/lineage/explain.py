@@ -228,6 +228,9 @@ class _Life:
                 self._labelled(build, row) if build.asset == "labeled_examples" else self._cleaned(build, row)
             )
             self._note(build, example_id, "kept", **facts, stands_for=self._merged_into(build, example_id))
+        self._merged(build, example_id)
+
+    def _merged(self, build: Build, example_id: str) -> None:
         for row in rows_of(build, "merged", example_id) or []:
             into = str(row["merged_into"])
             near = {each: like for each, like in self._near(build, example_id).items() if each == into}
@@ -316,6 +319,7 @@ class _Life:
 
     def _assigned(self, split: Build, example_id: str) -> None:
         self._refused(split, example_id)
+        self._merged(split, example_id)
         for row in rows_of(split, "examples", example_id) or []:
             facts = {"label": _shown(row["label"]), "cluster": _cluster(str(row["cluster"]))}
             self._note(split, example_id, "assigned", **facts, **_recorded(split.task, example_id))
@@ -416,7 +420,11 @@ def _now(events: Sequence[Event], example_id: str, current: Mapping[str, str] | 
         return "not in the current raw_examples: no file has it any more, or they were not materialised since"
     merged = [event.facts["into"] for event in now if event.fate == "merged"]
     prefix = f"merged into {merged[-1]}, which is " if merged else ""
-    assigned = next((event for event in now if event.fate == "assigned"), None)
+    assigned = next((event for event in own if event.fate == "assigned"), None)
+    if assigned is not None:  # recorded before the row that it was merged into, it stays in its split
+        prefix = ""
+    else:
+        assigned = next((event for event in now if event.fate == "assigned"), None)
     if assigned is not None:
         split = assigned.asset.removesuffix("_split")
         return f"{prefix}in the {split} split, with the label {assigned.facts['label']}"

@@ -394,12 +394,13 @@ def _by_file(raw: _Same, merging: tuple[_Same, ...], split: _Same) -> Mapping[tu
         return None
     merged = [
         table
-        for each in merging
+        for each in (*merging, split)
         if (table := read(each.build, "merged", ["example_id", "merged_into"])) is not None
     ]
     rows = rows.with_columns(pl.col("example_id").alias("lives_as"))
-    # What cleaning has merged, labelling may merge again: as equal, and then as a near duplicate.
-    for _ in range(len(MERGING) + 1):
+    # What cleaning has merged, labelling may merge again: as equal, and then as a near duplicate; and of equal rows a
+    # split has the one that was recorded first.
+    for _ in range(len(MERGING) + 2):
         rows = _followed(rows, merged)
     held = rows.join(kept, left_on="lives_as", right_on="example_id", how="semi").unique("example_id")
     counted = held.group_by("source", "file").len()

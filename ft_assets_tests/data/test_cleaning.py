@@ -136,8 +136,15 @@ def test_rows_equal_but_for_case_white_space_and_width_are_merged():
     )
     assert rows(tables, "example_id") == [("e000",)]
     assert set(tables.merged["text_key"].to_pylist()) == set(tables.examples["text_key"].to_pylist())
-    assert tables.merged.drop_columns("text_key").to_pylist() == [
+    assert tables.merged.select(["example_id", "merged_into", "rule"]).to_pylist() == [
         {"example_id": each, "merged_into": "e000", "rule": "exact_duplicate"} for each in ("e001", "e002")
+    ]
+
+
+def test_a_merged_row_keeps_what_is_its_own():
+    made = clean(raw_table(("a", "x", "g1", None, "train"), ("A", "x", "g2")), DEFAULT)
+    assert made.merged.select(["example_id", "text", "group", "split"]).to_pylist() == [
+        {"example_id": "e001", "text": "A", "group": "g2", "split": None}
     ]
 
 

@@ -89,8 +89,8 @@ def test_rows_equal_once_mapped_are_merged_whatever_their_groups():
     spellings = LabelsConfig(map={"p": "pos", "+": "pos", "n": "neg"})
     tables = labelled(("same", "p", "g2"), ("same", "+", "g1"), labels=spellings)
     assert rows(tables, "example_id", "group") == [("e001", "g1")]
-    assert tables.merged.drop_columns("text_key").to_pylist() == [
-        {"example_id": "e000", "merged_into": "e001", "rule": "exact_duplicate"}
+    assert tables.merged.select(["example_id", "merged_into", "rule", "group"]).to_pylist() == [
+        {"example_id": "e000", "merged_into": "e001", "rule": "exact_duplicate", "group": "g2"}
     ]
 
 

@@ -1,6 +1,7 @@
 import hashlib
 from dataclasses import replace
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from hypothesis import given
@@ -18,7 +19,15 @@ from ft_assets.data.near_duplicates import settled
 from ft_assets.data.splits import SPLITS
 from ft_assets.data.times import microseconds
 from ft_assets.errors import UserError
-from ft_assets_tests.data.helpers import answers, conversation_table, labelled, planted_tickets, split, unlike
+from ft_assets_tests.data.helpers import (
+    answers,
+    conversation_table,
+    labelled,
+    planted_tickets,
+    raw_table,
+    split,
+    unlike,
+)
 
 NAMES = LabelsConfig(names=["x", "y"])
 DEFAULT = SplitsConfig()
@@ -369,7 +378,7 @@ def sides_of_merged(known, *examples, config=DEFAULT):
     rows = replace(rows, examples=rows.examples.set_column(0, "example_id", ids))
     made = settled(rows, NearDuplicatesConfig(action="merge"))
     assert made.examples.num_rows == ALIKE
-    parts, known = with_entries(made.examples, known, config, merged=made.merged)
+    parts, known = with_entries(made.examples, known, config, merged=[rows.merged, made.merged])
     found = placed(parts.tables)
     return [found.get(a) or found.get(b) for (a, _), (b, _) in zip(FIRST, SECOND, strict=True)], known
 
@@ -404,3 +413,112 @@ def test_merged_rows_are_recorded_once():
     _, known = sides_of_merged(Entries.none(), *FIRST, *SECOND)
     assert known.rows.height == 2 * ALIKE
     assert sides_of_merged(known, *FIRST, *SECOND)[1].rows.height == 2 * ALIKE
+
+
+# --- Rows that are equal, of which one was there before
+
+SOME = 40
+
+
+def through(examples, known, config=DEFAULT, cleaning=None, action="cluster"):
+    """Raw rows, by their ids, taken through the whole layer; and the entries then."""
+    table = raw_table(*examples.values()).set_column(0, "example_id", pa.array([*examples], pa.string()))
+    cleaned = clean(table, cleaning or CleaningConfig())
+    near = NearDuplicatesConfig(action=action)
+    made = settled(label(cleaned.examples, NAMES), near)
+    found, known = with_entries(made.examples, known, config, merged=[cleaned.merged, made.merged], near=near)
+    left = sum(part.summary["rows_in"] for part in found.tables.values())
+    assert {part.summary["rows_of_all"] for part in found.tables.values()} == {left}
+    return found.tables, known
+
+
+def sides(tables):
+    """Id → split."""
+    return {row: name for name, part in tables.items() for row in part.examples["example_id"].to_pylist()}
+
+
+def refused(tables):
+    """Id → rule, of the quarantined rows."""
+    return {row["example_id"]: row["rule"] for part in tables.values() for row in part.quarantine.to_pylist()}
+
+
+def some(beginning, *, group=None, split=None):
+    """Rows of their own, `beginning` of whose ids is given, and each a group of its own if one is."""
+    return {
+        f"{beginning}{n:02d}": (
+            " ".join(unlike(9 * n + k) for k in range(9)),
+            "xy"[n % 2],
+            group and f"{group}{n:02d}",
+            None,
+            split,
+        )
+        for n in range(SOME)
+    }
+
+
+def test_copies_in_a_source_for_train_do_not_take_the_test_set_away():
+    before, known = through(some("m"), Entries.none())
+    copies = {name: row for name, row in some("a", split="train").items()}
+    after, _ = through(some("m") | copies, known)
+    assert sides(after) == sides(before) and set(sides(before).values()) == set(SPLITS)
+    judging = [row for row, name in sides(before).items() if name != "train"]
+    assert refused(after) == {f"a{row[1:]}": "source_for_other_split" for row in judging}
+    merged = {row for part in after.values() for row in part.merged["example_id"].to_pylist()}
+    assert merged == {f"a{row[1:]}" for row in sides(before)} - set(refused(after))
+
+
+def test_a_copy_of_another_group_does_not_take_a_row_out_of_test():
+    before, known = through(some("m", group="m"), Entries.none())
+    at = {name: next(row for row, side in sides(before).items() if side == name) for name in SPLITS}
+    copies = {"a00": (*some("m")[at["test"]][:2], f"m{at['train'][1:]}")}
+    after, _ = through(copies | some("m", group="m"), known)
+    assert sides(after) == sides(before)
+    assert refused(after) == {"a00": "group_across_splits"}
+
+
+def test_a_copy_that_sorts_before_a_row_does_not_take_its_place():
+    before, known = through(some("m"), Entries.none())
+    first, known = through(some("a") | some("m"), known)
+    again, last = through(some("a") | some("m"), known)
+    assert sides(again) == sides(first) == sides(before)
+    assert again["test"].examples.equals(before["test"].examples)
+    assert first["test"].merged.num_rows == before["test"].examples.num_rows
+    assert last.rows.height == known.rows.height == 2 * SOME
+
+
+def with_secrets():
+    """Two rows of each text, which differ in what cleaning takes out."""
+    return {
+        f"{who}{n:02d}": (
+            f"{unlike(n)} https://{who}{unlike(99)}:xkcd{who}9@example.org/{unlike(n)}",
+            "xy"[n % 2],
+        )
+        for n in range(SOME)
+        for who in "am"
+    }
+
+
+APART = {"cleaning": CleaningConfig(personal_data=[]), "action": "ignore"}
+
+
+def test_what_cleaning_makes_equal_stays_in_test_and_what_it_tells_apart_again_where_it_was():
+    before, known = through(with_secrets(), Entries.none(), **APART)
+    where = sides(before)
+    equal, known = through(with_secrets(), known)
+    first = {}
+    for row, side in where.items():
+        text = row[1:]
+        first[text] = min(first.get(text, side), side, key=("test", "validation", "train").index)
+    assert {row[1:]: side for row, side in sides(equal).items()} == first
+    assert all(where[row] == side for row, side in sides(equal).items())
+    assert set(refused(equal).values()) == {"text_across_splits"}
+    again, _ = through(with_secrets(), known, **APART)
+    assert sides(again) == where
+
+
+def test_rows_that_were_merged_when_they_came_in_stay_together_when_they_are_told_apart():
+    before, known = through(with_secrets(), Entries.none())
+    where = sides(before)
+    apart, _ = through(with_secrets(), known, **APART)
+    assert len(where) == SOME and refused(apart) == {}
+    assert sides(apart) == {f"{who}{row[1:]}": side for row, side in where.items() for who in "am"}

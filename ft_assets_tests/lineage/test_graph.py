@@ -26,7 +26,7 @@ def test_every_build_is_found_with_what_it_has_recorded(trained: dg.DagsterInsta
     assert {build.asset: build.data_version for build in found} == current(trained)
     assert all(build.path.is_dir() and build.record["libraries"] is not None for build in found)
     (split,) = of(found, "train_split")
-    assert split.inputs == {"labeled_examples": current(trained)["labeled_examples"]}
+    assert split.inputs == {name: current(trained)[name] for name in ("labeled_examples", "cleaned_examples")}
     assert set(split.sources) == {"source:ledger"}
 
 

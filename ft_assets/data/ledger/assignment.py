@@ -36,7 +36,7 @@ from ft_assets.data.ledger.contest import Contest
 from ft_assets.data.ledger.entries import SIDES, Entries
 from ft_assets.data.ledger.keys import GROUP, ROW, TEXT, halves
 from ft_assets.data.ledger.periods import Boundaries
-from ft_assets.data.ledger.reasons import HOW, PLACED, REASONS, TEST, TRAIN
+from ft_assets.data.ledger.reasons import HOW, KIND, PLACED, REASONS, TEST, TRAIN
 from ft_assets.data.ledger.stratify import mixed, stratify
 
 __all__ = ["ROWS", "Assignment", "assign", "imported", "look_up"]
@@ -121,11 +121,11 @@ def imported(rows: pl.DataFrame, entries: Entries) -> pl.DataFrame:
     new = rows.join(entries.rows, on="example", how="anti").join(entries.rows, on="text", how="anti")
     new = new.sort("text", "example")
     own = new.select(
-        pl.lit("row").alias("kind"),
+        pl.lit("row", KIND).alias("kind"),
         pl.col("text").alias("key"),
         "example",
         "side",
-        pl.lit("imported").alias("rule"),
+        pl.lit("imported", HOW).alias("rule"),
         pl.lit(None, TEXT).alias("cluster"),
     )
     # A group that stands on several sides has no side of its own: its rows keep theirs.
@@ -137,11 +137,11 @@ def imported(rows: pl.DataFrame, entries: Entries) -> pl.DataFrame:
         .join(entries.groups, on="group", how="anti")
         .sort("group")
         .select(
-            pl.lit("group").alias("kind"),
+            pl.lit("group", KIND).alias("kind"),
             pl.col("group").alias("key"),
             pl.lit(None, ROW).alias("example"),
             "side",
-            pl.lit("imported").alias("rule"),
+            pl.lit("imported", HOW).alias("rule"),
             pl.lit(None, TEXT).alias("cluster"),
         )
     )
@@ -360,15 +360,15 @@ class _Table:
         codes, firsts = _numbered(rows["whole"].to_numpy())
         smallest = rows["text"].gather(pl.Series(firsts)).gather(pl.Series(codes))
         own = rows.select(
-            pl.lit("row").alias("kind"),
+            pl.lit("row", KIND).alias("kind"),
             pl.col("text").alias("key"),
             "example",
             "side",
             pl.when(pl.col("by_id").is_not_null())
-            .then(pl.lit("same_row"))
+            .then(pl.lit("same_row", HOW))
             .when(pl.col("by_text").is_not_null())
-            .then(pl.lit("same_text"))
-            .otherwise(pl.col("how").cast(pl.String))
+            .then(pl.lit("same_text", HOW))
+            .otherwise("how")
             .alias("rule"),
             pl.when(smallest != pl.col("text")).then(smallest).alias("cluster"),
         ).filter(rows["unknown"])
@@ -379,13 +379,13 @@ class _Table:
             .agg(pl.col("side").first(), pl.col("how").first(), pl.col("how").n_unique().alias("ways"))
             .sort("group")
             .select(
-                pl.lit("group").alias("kind"),
+                pl.lit("group", KIND).alias("kind"),
                 pl.col("group").alias("key"),
                 pl.lit(None, ROW).alias("example"),
                 "side",
                 pl.when((pl.col("ways") == 1) & (pl.col("how") != "recorded"))
-                .then(pl.col("how").cast(pl.String))
-                .otherwise(pl.lit("joined"))
+                .then("how")
+                .otherwise(pl.lit("joined", HOW))
                 .alias("rule"),
                 pl.lit(None, TEXT).alias("cluster"),
             )

@@ -171,7 +171,8 @@ def record(
                 writer.write_batch(_in_bytes(part))
 
     rules = dict(sorted(new["rule"].value_counts().iter_rows()))
-    splits = dict(sorted(_split_names(new.filter(pl.col("kind") == "row")).value_counts().iter_rows()))
+    sides = new["side"].filter(new["kind"] == "row").value_counts().iter_rows()
+    splits = dict(sorted((SIDES[side], count) for side, count in sides))
     about = {"splits": splits, "rules": rules, "settings": dict(settings), "made_from": made_from}
     about |= {"boundaries": dict(boundaries)} if boundaries else {}
     return ledger.add("entries", at, about, write)
@@ -203,11 +204,11 @@ def _in_numbers(table: pa.Table) -> pl.DataFrame:
 
 def _in_bytes(entries: pl.DataFrame) -> pa.RecordBatch:
     columns = {
-        "kind": entries["kind"].to_arrow(),
+        "kind": entries["kind"].cast(pl.String).to_arrow(),
         "key": to_binary(entries["key"]),
         "example": to_binary(entries["example"]),
         "split": _split_names(entries).to_arrow(),
-        "rule": entries["rule"].to_arrow(),
+        "rule": entries["rule"].cast(pl.String).to_arrow(),
         "cluster": to_binary(entries["cluster"]),
     }
     return pa.record_batch(columns).cast(ENTRIES)

@@ -6,7 +6,7 @@ import polars as pl
 
 from ft_assets.data.ledger.entries import SIDES
 
-__all__ = ["HOW", "PLACED", "REASONS", "TEST", "TRAIN"]
+__all__ = ["HOW", "KIND", "PLACED", "REASONS", "TEST", "TRAIN"]
 
 REASONS = {
     "bridges_splits": "it belongs together with rows that are in {}",
@@ -24,4 +24,7 @@ REASONS = {
 
 TEST, TRAIN = SIDES.index("test"), SIDES.index("train")
 PLACED = ("recorded", "meant")
-HOW = pl.Enum([*PLACED, "joined", "stratified", "by_time", *REASONS])
+_ENTRIES_ALONE = ("same_row", "same_text", "merged", "imported")
+HOW = pl.Enum([*PLACED, "joined", "stratified", "by_time", *REASONS, *_ENTRIES_ALONE])
+"""How rows came to their splits, and the rules of entries. (Numbers: as words they take 16 bytes a row.)"""
+KIND = pl.Enum(["row", "group"])
