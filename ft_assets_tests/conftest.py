@@ -1,11 +1,10 @@
 """Fixtures shared by all tests: the sample's files, a tiny model, and a project of its own for each test."""
 
+import gc
 import os
 import shutil
-import sqlite3
-from collections.abc import Iterator
-from contextlib import suppress
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +16,24 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.storage.event_log.sqlite import sqlite_event_log
-from dagster._core.storage.runs.sqlite import sqlite_run_storage
-from sqlalchemy import create_engine, event
-from sqlalchemy.engine import Engine
 
+from ft_assets.disk import flock
 from ft_assets.paths import PROJECT
+from ft_assets_tests import quick_sqlite
 from ft_assets_tests.tickets import materialize, task, tickets, write_csv
 from ft_assets_tests.tiny_models import build_tiny_bert, build_tiny_llama
 
 CACHE = PROJECT / "data" / "cache"
+OVERRIDES = {"telemetry": {"enabled": False}}
 SAMPLE = PROJECT / "ft_assets" / "defs" / "review_sentiment" / "defs.yaml"
 
 
-# The files that take longest, first: one that is begun last would keep one core waiting for the other.
+# The files that take longest, first: one that is begun last would keep one core waiting for the other. Two that mostly
+# wait themselves, for a daemon, are apart.
 LONGEST = (
     "test_ui.py",
-    "test_live.py",
     "test_compiling.py",
+    "test_live.py",
     "test_tutorial.py",
     "test_processes.py",
     "test_resume.py",
@@ -48,28 +47,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
 
 
-@event.listens_for(Engine, "connect")
-def _without_waiting_for_the_disk(connection: Any, _record: Any) -> None:
-    """Dagster commits some thousand times in a run, and SQLite has the disk confirm each time: half of the time of a
-    test. What is written is seen at once all the same, and outlives any process; only a power cut could lose it."""
-    if isinstance(connection, sqlite3.Connection):
-        with suppress(sqlite3.DatabaseError):  # a file that is none: whoever asks it something is told
-            connection.execute("PRAGMA synchronous=OFF")
+def pytest_sessionstart() -> None:
+    """Nothing that is loaded with the tests is garbage ..."""
+    gc.disable()
 
 
-@lru_cache(maxsize=16)
-def _engine(url: str, poolclass: Any, connect_args: tuple[tuple[str, Any], ...]) -> Engine:
-    return create_engine(url, poolclass=poolclass, connect_args=dict(connect_args))
+def pytest_collection_finish() -> None:
+    """... and the collector need not look through it again and again."""
+    gc.freeze()
+    gc.enable()
 
 
-def _same_engine(url: str, *, poolclass: Any, connect_args: Any = ()) -> Engine:
-    """What Dagster's SQLite storages make anew for each statement, and compile the statement for: a quarter of a run's
-    work. An engine of theirs (`NullPool`) holds no connection."""
-    return _engine(url, poolclass, tuple(dict(connect_args).items()))
+quick_sqlite.install()
 
 
-for storage in (sqlite_event_log, sqlite_run_storage):
-    storage.create_engine = _same_engine
+def copy_package(target: Path, *without: str) -> None:
+    """The package with its bytecode, which each process would else compile anew; a name that ends in a number is of a
+    file that another process is just writing."""
+    shutil.copytree(PROJECT / "ft_assets", target, ignore=shutil.ignore_patterns("*.[0-9]*", *without))
 
 
 def sample() -> dict[str, Any]:
@@ -96,21 +91,33 @@ def reviews_file() -> Path:
 @pytest.fixture(scope="session")
 def tiny_bert_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random BERT of two layers with a tokenizer of some hundred words."""
-    return build_tiny_bert(tmp_path_factory.mktemp("models") / "tiny_bert")
+    return once(tmp_path_factory, "tiny_bert", build_tiny_bert)
 
 
 @pytest.fixture(scope="session")
 def tiny_llama_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Llama of two layers with a chat template, that reads bytes."""
-    return build_tiny_llama(tmp_path_factory.mktemp("models") / "tiny_llama")
+    return once(tmp_path_factory, "tiny_llama", build_tiny_llama)
+
+
+@pytest.fixture(scope="session")
+def dagster_home_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of an instance in which nothing has happened: making its tables anew takes a third of a second."""
+
+    def make(home: Path) -> None:
+        with dg.DagsterInstance.local_temp(str(home), overrides=OVERRIDES):
+            pass
+        quick_sqlite.close_files()
+
+    return once(tmp_path_factory, "dagster_home", make)
 
 
 @pytest.fixture
-def project_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project_data(dagster_home_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data directory of the test's own: `incoming/`, `store/`, and Dagster's home."""
     data = tmp_path / "data"
     (data / "incoming").mkdir(parents=True)
-    (data / "dagster").mkdir()
+    shutil.copytree(dagster_home_once, data / "dagster")
     use_data(data, monkeypatch)
     return data
 
@@ -125,13 +132,13 @@ def instance(project_data: Path) -> Iterator[dg.DagsterInstance]:
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory, tiny_bert_dir: Path) -> Path:
     """A data directory in which the tickets task has been materialised: the one full run that many tests share."""
-    data = tmp_path_factory.mktemp("trained") / "data"
-    (data / "dagster").mkdir(parents=True)
-    write_csv(data / "incoming" / "tickets" / "tickets.csv", tickets())
-    with pytest.MonkeyPatch.context() as patch, open_instance(data) as made:
-        use_data(data, patch)
-        materialize(made, task(tiny_bert_dir))
-    return data
+
+    def make(data: Path) -> None:
+        write_csv(data / "incoming" / "tickets" / "tickets.csv", tickets())
+        with used(data) as instance:
+            materialize(instance, task(tiny_bert_dir))
+
+    return once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture
@@ -146,12 +153,38 @@ def trained(
         yield made
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that is not to be changed, made once: by whichever process of xdist's comes first, for all of them."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    with flock(base / f"{name}.lock"):
+        if not (base / name).exists():
+            folder = factory.mktemp(name)
+            make(folder)
+            folder.rename(base / name)
+    return base / name
+
+
 def use_data(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Point the project at a data directory."""
     monkeypatch.setenv("FT_DATA_DIR", str(data))
     monkeypatch.setenv("DAGSTER_HOME", str(data / "dagster"))
 
 
-def open_instance(data: Path) -> dg.DagsterInstance:
+@contextmanager
+def open_instance(data: Path) -> Iterator[dg.DagsterInstance]:
     """The SQLite instance below a data directory."""
-    return dg.DagsterInstance.local_temp(str(data / "dagster"), overrides={"telemetry": {"enabled": False}})
+    with dg.DagsterInstance.local_temp(str(data / "dagster"), overrides=OVERRIDES) as instance:
+        yield instance
+    quick_sqlite.close_files()
+
+
+@contextmanager
+def used(data: Path) -> Iterator[dg.DagsterInstance]:
+    """The same, with the project pointed at that directory meanwhile."""
+    (data / "dagster").mkdir(parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        use_data(data, patch)
+        with open_instance(data) as instance:
+            yield instance

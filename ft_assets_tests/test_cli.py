@@ -14,7 +14,7 @@ import yaml
 from ft_assets import cli
 from ft_assets.cli import main
 from ft_assets.paths import PROJECT, cache_dir, data_dir
-from ft_assets_tests.conftest import open_instance
+from ft_assets_tests.conftest import copy_package, open_instance
 from ft_assets_tests.tickets import task, tickets, write_csv
 
 
@@ -22,7 +22,7 @@ from ft_assets_tests.tickets import task, tickets, write_csv
 def project(tmp_path: Path, project_data: Path, tiny_bert_dir: Path) -> Path:
     """A copy of the package whose one task is that of the tickets."""
     package = tmp_path / "project" / "ft_assets"
-    shutil.copytree(PROJECT / "ft_assets", package, ignore=shutil.ignore_patterns("__pycache__", "defs"))
+    copy_package(package, "defs")
     shutil.copy(PROJECT / "pyproject.toml", package.parent)
     folder = package / "defs" / "tickets"
     folder.mkdir(parents=True)

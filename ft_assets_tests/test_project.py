@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from ft_assets.paths import PROJECT
 from ft_assets.task import TaskConfig
 from ft_assets.training.config import TrainingConfig
-from ft_assets_tests.conftest import sample
+from ft_assets_tests.conftest import copy_package, sample
 
 PACKAGE = PROJECT / "ft_assets"
 HEAVY = (
@@ -81,7 +81,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("checkout")
     for name in ("pyproject.toml", "workspace.yaml", "dagster.yaml"):
         shutil.copy(PROJECT / name, copy)
-    shutil.copytree(PACKAGE, copy / "ft_assets", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_package(copy / "ft_assets")
     made = dg(copy, "scaffold", "defs", "ft_assets.FineTuningTask", "support_tickets")
     assert made.returncode == 0, made.stderr
     return copy

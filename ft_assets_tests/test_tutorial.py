@@ -25,7 +25,7 @@ from jsonschema import Draft202012Validator
 from ft_assets.paths import PROJECT
 from ft_assets.sources import identity
 from ft_assets.task import TaskConfig
-from ft_assets_tests.conftest import CACHE, sample
+from ft_assets_tests.conftest import CACHE, copy_package, sample
 from ft_assets_tests.tickets import ASSETS
 
 DOCS = PROJECT / "docs"
@@ -84,8 +84,10 @@ def make_checkout(folder: Path) -> Path:
     """A checkout in which `make setup` finds everything installed and `make fetch` everything in the cache."""
     for name in COPIED:
         source = PROJECT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        if name == "ft_assets":
+            copy_package(folder / name)
+        elif source.is_dir():
+            shutil.copytree(source, folder / name)
         else:
             shutil.copy(source, folder / name)
     environment = folder / ".venv"

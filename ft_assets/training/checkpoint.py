@@ -13,6 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from ft_assets.errors import UserError
+from ft_assets.loading import load
 from ft_assets.training.config import TrainingConfig
 from ft_assets.training.methods import is_merged, merged
 
@@ -199,6 +200,7 @@ def with_adapter(model: Any, folder: Path) -> Any:
     Raises:
         UserError: the adapter cannot be loaded, or is for another model.
     """
+    load("peft")
     from peft import PeftModel
 
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -36,7 +35,7 @@ from ft_assets.training.conversations import Encoded, Encoder
 from ft_assets.training.rows import model_window
 from ft_assets.training.token_cache import tokenizer_hash
 
-__all__ = ["TOLERANCE", "Base", "reloaded_classifier", "reloaded_language_model"]
+__all__ = ["TOLERANCE", "Base", "reloaded_classifier", "reloaded_language_model", "serve"]
 
 _PROBES, _PROBE_TOKENS, _WRITTEN_TOKENS = 3, 256, 16
 _CLASSIFIED_ROWS = 8
@@ -229,7 +228,7 @@ class _Reader:
     _one: _Reader | None = None
 
     def __init__(self) -> None:
-        command = [sys.executable, "-P", "-m", __name__]
+        command = [sys.executable, "-P", "-m", "ft_assets.training.fresh"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -311,11 +310,9 @@ def _labels(model: Any) -> list[str]:
 # --- the fresh process ---
 
 
-def _serve() -> None:
-    """Answer what is asked on stdin, a line each, until it ends."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no answer
-    for line in sys.stdin:
+def serve(questions: IO[str], answers: IO[str]) -> None:
+    """Answer what is asked, a line each."""
+    for line in questions:
         folder, scratch = map(Path, json.loads(line))
         try:
             answer = _answer(folder, scratch)
@@ -390,7 +387,3 @@ def _difference(own: Sequence[torch.Tensor], expected: Sequence[torch.Tensor]) -
         for logits, wanted in zip(own, expected, strict=True)
     ]
     return max(shares, default=0.0)
-
-
-if __name__ == "__main__":
-    _serve()

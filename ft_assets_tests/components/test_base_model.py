@@ -1,7 +1,9 @@
 """`base_model`: copied as it is, or converted from a GGUF file by the worker."""
 
 import os
+import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ft_assets.artifacts import ArtifactStore
 from ft_assets.components import base_model
 from ft_assets.components.stage import Stage
 from ft_assets.versions import file_sha256, files_version
+from ft_assets_tests.conftest import open_instance, use_data, used
 from ft_assets_tests.flow import Flow
 from ft_assets_tests.runs import current, description, work_in_progress
 from ft_assets_tests.tickets import materialize, task
@@ -22,6 +25,37 @@ from ft_assets_tests.tiny_gguf import build_tiny_gguf, tiny_llama
 def file(tmp_path: Path) -> Path:
     (tmp_path / "model").mkdir()
     return build_tiny_gguf(tmp_path / "model" / "tiny.gguf", kind="Q4_1")
+
+
+GGUF = Path("model") / "tiny.gguf"
+"""Below the data directory."""
+
+
+@pytest.fixture(scope="module")
+def converted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory in which a GGUF file has been converted."""
+    data = tmp_path_factory.mktemp("converted") / "data"
+    (data / "model").mkdir(parents=True)
+    settle(build_tiny_gguf(data / GGUF, kind="Q4_1"))
+    with used(data) as instance:
+        materialize(instance, task(GGUF.parent), "base_model")
+    return data
+
+
+@pytest.fixture
+def data(converted_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it for each test."""
+    data = tmp_path / "data"
+    shutil.copytree(converted_once, data)
+    use_data(data, monkeypatch)
+    return data
+
+
+@pytest.fixture
+def converted(data: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance of the test's own, with the file converted."""
+    with open_instance(data) as instance:
+        yield instance
 
 
 def made(instance: dg.DagsterInstance, store: Path) -> tuple[dict[str, Any], Path, dict[str, Any]]:
@@ -68,47 +102,37 @@ def test_the_code_that_converts_counts_for_gguf_files_alone(tiny_bert_dir: Path,
         assert found.code_version != stage(str(tiny_bert_dir)).code_version
 
 
-def test_a_gguf_file_is_converted_by_the_worker(
-    instance: dg.DagsterInstance, project_data: Path, file: Path
-) -> None:
-    materialize(instance, task(file), "base_model")
-    shown, folder, manifest = made(instance, project_data / "store")
+def test_a_gguf_file_is_converted_by_the_worker(converted: dg.DagsterInstance, data: Path) -> None:
+    shown, folder, manifest = made(converted, data / "store")
     assert (shown["converted_from"], shown["max_logit_difference"]) == ("GGUF, Q4_1", 0)
     assert shown["parameters"] == sum(each.numel() for each in tiny_llama().parameters())
-    assert manifest["inputs"] == {"source:files": file_sha256(file)}
+    assert manifest["inputs"] == {"source:files": file_sha256(data / GGUF)}
     assert {"gguf", "transformers"} <= set(manifest["libraries"])
     assert (folder / "model.safetensors").is_file() and not list(folder.glob("*.gguf"))
     # How long it took is told, and is no part of the version.
-    assert current(instance)["base_model"] == files_version(
+    assert current(converted)["base_model"] == files_version(
         folder, exclude=["conversion.json", "manifest.json"]
     )
-    assert work_in_progress(project_data / "store") == []
+    assert work_in_progress(data / "store") == []
 
 
-def test_converting_again_gives_the_same_version(
-    instance: dg.DagsterInstance, project_data: Path, file: Path
-) -> None:
-    materialize(instance, task(file), "base_model")
-    before = current(instance)
-    materialize(instance, task(file), "base_model")
-    assert made(instance, project_data / "store")[0]["reused"] is True
-    materialize(instance, task(file), "base_model", config={"base_model": {"force": True}})
-    assert made(instance, project_data / "store")[0]["reused"] is False
-    assert current(instance) == before
+def test_converting_again_gives_the_same_version(converted: dg.DagsterInstance, data: Path) -> None:
+    before = current(converted)
+    materialize(converted, task(GGUF.parent), "base_model")
+    assert made(converted, data / "store")[0]["reused"] is True
+    materialize(converted, task(GGUF.parent), "base_model", config={"base_model": {"force": True}})
+    assert made(converted, data / "store")[0]["reused"] is False
+    assert current(converted) == before
 
 
-def test_another_file_at_the_same_place_is_followed(
-    instance: dg.DagsterInstance, project_data: Path, file: Path
-) -> None:
-    flow = Flow(instance, task(file.parent))
-    settle(file)
-    assert flow.settle() == [["base_model"]]
-    (file.parent / "notes.txt").write_text("not part of the model")
+def test_another_file_at_the_same_place_is_followed(converted: dg.DagsterInstance, data: Path) -> None:
+    flow = Flow(converted, task(GGUF.parent))
+    assert flow.settle() == []
+    (data / "model" / "notes.txt").write_text("not part of the model")
     assert flow.look()[0] == []
-    build_tiny_gguf(file, kind="Q8_0")
-    settle(file)
+    settle(build_tiny_gguf(data / GGUF, kind="Q8_0"))
     assert flow.settle() == [["base_model"]]
-    assert made(instance, project_data / "store")[0]["converted_from"] == "GGUF, Q8_0"
+    assert made(converted, data / "store")[0]["converted_from"] == "GGUF, Q8_0"
 
 
 @pytest.mark.parametrize(

@@ -41,16 +41,24 @@ def _materialize(asset, instance, work_dir=None, processes=1, **kwargs):
     return dg.materialize([asset], resources={"launcher": launcher}, instance=instance, **kwargs)
 
 
-def test_a_step_gets_messages_live_and_the_result_at_the_end(tmp_path, tiny_bert_dir, instance):
-    kinds = []
-    asset = _asset(
-        _order(tmp_path, tiny_bert_dir, epochs=1), lambda context, message: kinds.append(message["kind"])
-    )
-    run = _materialize(asset, instance)
+def test_a_step_gets_messages_live_and_the_result_and_the_worker_that_follows_ends_with_the_run(
+    tmp_path, tiny_bert_dir, instance
+):
+    """Nobody gives the second one an order, as in a run that fails between the two."""
+    kinds, seen = [], []
+
+    def look(context, message):
+        kinds.append(message["kind"])
+        seen.append(len(left_over(str(tmp_path))))
+
+    asset = _asset(_order(tmp_path, tiny_bert_dir, epochs=1), look, then="predict")
+    run = _materialize(asset, instance, work_dir=tmp_path)
     assert run.success
     assert kinds[0] == "progress" and kinds[-1] == "result"
     [materialization] = run.asset_materializations_for_node("checkpoint")
     assert materialization.metadata["steps"].value == 2
+    assert max(seen) >= 4  # each with its keeper
+    assert not left_over(str(tmp_path))
 
 
 def test_an_error_of_the_users_reaches_the_step(tmp_path, instance):
@@ -102,19 +110,6 @@ def test_a_number_of_processes_that_is_none_is_an_error(given, monkeypatch):
     monkeypatch.setenv("FT_PROCESSES", given)
     with pytest.raises(UserError, match="number of processes"):
         training_processes()
-
-
-def test_the_worker_that_follows_is_made_ready_and_ended_with_the_run(tmp_path, tiny_bert_dir, instance):
-    """Nobody gives the second one an order, as in a run that fails between the two."""
-    seen = []
-
-    def look(context, message):
-        seen.append(len(left_over(str(tmp_path))))
-
-    asset = _asset(_order(tmp_path, tiny_bert_dir, epochs=1), look, then="predict")
-    assert _materialize(asset, instance, work_dir=tmp_path).success
-    assert max(seen) >= 4  # each with its keeper
-    assert not left_over(str(tmp_path))
 
 
 def test_one_worker_at_most_waits_and_one_that_has_died_is_replaced(tmp_path):

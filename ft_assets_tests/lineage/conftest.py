@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ft_assets_tests.conftest import open_instance, use_data
+from ft_assets_tests.conftest import once, open_instance, use_data, used
 from ft_assets_tests.tickets import materialize, task, ticket, write_csv
 
 HOSTILE_FILE = "~<img src=x onerror=alert(1)> \x1b[31m\u202e.csv"
@@ -30,13 +30,14 @@ SECOND = [SAME, CONFLICTING, UNEVEN, EMPTY, *(ticket("technical", number) for nu
 @pytest.fixture(scope="session")
 def history_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory, tiny_bert_dir: Path) -> Path:
     """The data directory; it is not to be changed."""
-    data = tmp_path_factory.mktemp("history") / "data"
-    shutil.copytree(trained_once, data)
-    write_csv(data / "incoming" / "tickets" / HOSTILE_FILE, SECOND)
-    with pytest.MonkeyPatch.context() as patch, open_instance(data) as instance:
-        use_data(data, patch)
-        materialize(instance, task(tiny_bert_dir))
-    return data
+
+    def make(data: Path) -> None:
+        shutil.copytree(trained_once, data, dirs_exist_ok=True)
+        write_csv(data / "incoming" / "tickets" / HOSTILE_FILE, SECOND)
+        with used(data) as instance:
+            materialize(instance, task(tiny_bert_dir))
+
+    return once(tmp_path_factory, "history", make)
 
 
 @pytest.fixture

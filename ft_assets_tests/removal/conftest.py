@@ -8,22 +8,21 @@ import dagster as dg
 import pytest
 
 from ft_assets.components.stage import Task
-from ft_assets_tests.conftest import open_instance, use_data
+from ft_assets_tests.conftest import once, open_instance, use_data, used
 from ft_assets_tests.tickets import ASSETS, materialize, task, ticket, tickets, write_csv
 
 
 @pytest.fixture(scope="session")
 def two_files_once(tmp_path_factory: pytest.TempPathFactory, tiny_bert_dir: Path) -> Path:
-    data = tmp_path_factory.mktemp("two_files") / "data"
-    (data / "dagster").mkdir(parents=True)
-    write_csv(data / "incoming" / "tickets" / "a.csv", tickets(150))
-    write_csv(
-        data / "incoming" / "tickets" / "b.csv", [ticket("billing", number) for number in range(900, 912)]
-    )
-    with pytest.MonkeyPatch.context() as patch, open_instance(data) as instance:
-        use_data(data, patch)
-        materialize(instance, task(tiny_bert_dir), *ASSETS[:7])
-    return data
+    rows = [ticket("billing", number) for number in range(900, 912)]
+
+    def make(data: Path) -> None:
+        write_csv(data / "incoming" / "tickets" / "a.csv", tickets(150))
+        write_csv(data / "incoming" / "tickets" / "b.csv", rows)
+        with used(data) as instance:
+            materialize(instance, task(tiny_bert_dir), *ASSETS[:7])
+
+    return once(tmp_path_factory, "two_files", make)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from ft_assets.training import flops
 from ft_assets.training.checkpoint import load_base
 from ft_assets.training.config import TrainingConfig
 from ft_assets.training.flops import TrainingFlops, peak_of, training_flops
@@ -103,3 +104,11 @@ def test_the_peak_of_a_cpu_is_measured_and_says_so():
     peak = peak_of(Hardware("cpu", "CPU, 1 threads", "fp32", threads=1, tokens_per_pass=1))
     assert 1e8 < peak.flops_per_second < 1e15  # a slow core to more than any machine has
     assert peak.basis == "measured, product of 1,024 x 1,024 matrices in fp32"
+
+
+def test_a_product_that_takes_long_is_made_once(monkeypatch):
+    made = []
+    monkeypatch.setattr(torch, "mm", lambda left, right: made.append(left.dtype))
+    monkeypatch.setattr(flops, "_LONG_SECONDS", 0.0)
+    peak_of(Hardware("cpu", "CPU, 1 threads", "bf16", threads=1, tokens_per_pass=1))
+    assert made == [torch.bfloat16]

@@ -77,7 +77,7 @@ def wait_for_point(process, folder, beyond):
 
 
 @pytest.mark.parametrize(
-    ("task_type", "method", "kills"), [("text-classification", "lora", 3), ("text-generation", "full", 2)]
+    ("task_type", "method", "kills"), [("text-classification", "lora", 2), ("text-generation", "full", 2)]
 )
 def test_a_training_that_is_killed_again_and_again_ends_with_the_same_weights(
     task_type, method, kills, rows, tiny_bert_dir, tiny_llama_dir, tmp_path

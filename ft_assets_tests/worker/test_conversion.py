@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ft_assets.compute.process import worker_environment
+from ft_assets.errors import UserError
+from ft_assets.worker.conversion import convert
 from ft_assets.worker.work_order import WorkOrder
 from ft_assets_tests.tiny_gguf import build_tiny_gguf
 
@@ -42,6 +46,8 @@ def test_a_file_that_cannot_be_converted_is_the_users_to_mend(tmp_path: Path) ->
 
 
 def test_a_folder_without_a_file_is_told(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    code, last, _ = carry_out(tmp_path, tmp_path / "empty")
-    assert (code, last["what"]) == (2, "here is no GGUF file, or more than one")
+    order = WorkOrder(
+        kind="convert", task_type="text-classification", output=str(tmp_path), base_model=str(tmp_path)
+    )
+    with pytest.raises(UserError, match="here is no GGUF file, or more than one"):
+        convert(order, print)
