@@ -41,6 +41,8 @@ _NAMED = re.compile(
     r"|\bbearer\s{1,3}(?P<bearer>[\w~+/.=-]{16,2000})",
     re.IGNORECASE,
 )
+# One of these stands in whatever that finds; few texts have one.
+_WORDS = ("key", "secret", "token", "pass", "pwd", "bearer")
 # Bits a character: English words have about 2.8 to 3.3 over such lengths, random hex digits 3.4 and more from 16 on.
 _RANDOM = 3.0
 
@@ -56,7 +58,8 @@ def _keys(text: str) -> Spans:
     for found in _SK.finditer(text):
         if _is_random(found[0][3:]):
             yield found.span()
-    for found in _NAMED.finditer(text):
+    folded = text.casefold()
+    for found in _NAMED.finditer(text) if any(word in folded for word in _WORDS) else ():
         name = "value" if found["value"] else "bearer"
         value = found[name].rstrip(".!?:")
         if _is_random(value):
