@@ -75,8 +75,9 @@ def test_of_planted_personal_data_nothing_is_shown(kind):
 def test_whatever_the_detectors_find_is_gone_and_nothing_is_found_in_what_is_shown(text, words, limit):
     shown = mask(text, limit=1_000)
     assert free_of(pl.Series([shown]), *ALL).to_list() == [True]
-    found = spans(pl.Series([text]), *ALL)[0]
-    assert not [text[start:end] for start, end, _ in found if text[start:end] in shown]
+    found = [text[start:end] for start, end, _ in spans(pl.Series([text]), *ALL)[0]]
+    # Within another word it may be none.
+    assert not [value for value in found if text.count(value) == 1 and value in shown]
     # Far behind in a text, of which only a part is looked at.
     cut = mask("word " * words + text, limit)
     assert free_of(pl.Series([cut]), *ALL).to_list() == [True]

@@ -54,6 +54,15 @@ _REFERENCE = (
     r"&(?:amp;)*(#[0-9]{2,7};?|#[xX][0-9a-fA-F]{2,6};?|(?:commat|period|plus|lowbar|colon|sol|dash|hyphen);)"
 )
 _REFERENCES = re.compile(_REFERENCE)
+# What Unicode calls default ignorable, among Latin letters, digits and signs, where no script and no emoji needs it.
+_UNSEEN = (
+    "[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+    "\U000e0000-\U000e0fff]"
+)
+_LATIN = "[ -~\u00c0-\u024f]"
+_BETWEEN = re.compile(f"{_UNSEEN}(?<={_LATIN}.){_UNSEEN}*+(?={_LATIN})")
+_AT = re.compile(r"%40(?<=[\w.+-]%40)(?=[\w-]+\.\w)")  # as URLs write an address
+_HIDDEN = f"{_REFERENCE}|{_UNSEEN}|%40"
 
 
 def replace(
@@ -61,7 +70,7 @@ def replace(
 ) -> tuple[pl.Series, Counter[str]]:
     """Texts with typed placeholders (`<EMAIL>`) in the place of personal data, and how many there were of each kind.
 
-    Where HTML's character references hide some, those of the text are resolved.
+    Where HTML's character references, characters that nobody sees, or `%40` hide some, those of the text are resolved.
 
     Args:
         texts: Strings; nulls stay.
@@ -148,9 +157,9 @@ def find(text: str, detectors: Mapping[PersonalKind, Detector]) -> list[tuple[in
 
 
 def _with_hidden(texts: pl.Series, detectors: Mapping[PersonalKind, Detector]) -> pl.Series:
-    """The texts, with character references resolved in those that turn out to hold something then: in others they may
-    be what is talked about."""
-    places = texts.str.contains(_REFERENCE).fill_null(False).arg_true()
+    """The texts, with what hides something resolved in those that turn out to hold something then: in others it may be
+    what is talked about."""
+    places = texts.str.contains(_HIDDEN).fill_null(False).arg_true()
     if not len(places):
         return texts
     resolved = pl.Series([_resolved(text) for text in texts.gather(places)], dtype=pl.String)
@@ -159,7 +168,9 @@ def _with_hidden(texts: pl.Series, detectors: Mapping[PersonalKind, Detector]) -
 
 
 def _resolved(text: str) -> str:
-    return _REFERENCES.sub(lambda found: html.unescape(f"&{found[1]}"), text)
+    """The text as it is meant: without character references, unseen characters, and `%40` in an address."""
+    text = _REFERENCES.sub(lambda found: html.unescape(f"&{found[1]}"), text)
+    return _AT.sub("@", _BETWEEN.sub("", text))
 
 
 def _suspects(
