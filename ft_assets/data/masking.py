@@ -1,12 +1,14 @@
 """Text as it may be shown to people in the UI and in reports: personal data and secrets masked, and cut.
 
-Here: quick patterns that would rather mask too much. Not here: finding personal data in order to replace it
-in the data, which wants validation and measured precision.
+Whatever `personal` finds is gone, and so is what quick patterns hold for private, which would rather mask too much. Not
+here: replacing personal data in the data, which wants precision.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import cache, partial
 
 __all__ = ["mask"]
 
@@ -27,7 +29,8 @@ _PATTERNS = [
     (
         "<SECRET>",
         re.compile(
-            r"\b(?:password|passwd|passwort|pwd|secret|token|api[_ -]?key)\s{0,3}(?:[:=]|\bis\b)\s{0,3}\S+"
+            r"(?<![^\W_])(?:password|passwd|passwort|pwd|secret|token|(?:api|access|secret|private|account)[_ -]?key)"
+            r"\\{0,3}[\"']?\s{0,3}(?:[:=]|\bis\b)\s{0,3}\S+"
             r"|\bbearer\s{1,3}[\w~+/.=-]{8,}",
             re.IGNORECASE,
         ),
@@ -56,22 +59,67 @@ _PATTERNS = [
 ]
 
 
+# A part of the text is looked at first; what its end may have cut in two, so that it no longer looks like anything, is
+# not shown. Enough for what the patterns cannot tell by its beginning: an address up to its domain.
+_MORE, _BROKEN = 400, 200
+_PASSES = 8
+
+
 def mask(text: str, limit: int = 80) -> str:
     """One line of the text, with typed placeholders for what looks private, cut to the limit.
 
-    E-mail addresses, URLs, IBANs, IP addresses, national ids, keys and tokens, passwords and digit runs of seven and
-    more (phone, card, account numbers) are masked; names and postal addresses are not. Control characters, line
-    ends and the characters that reverse the direction of writing become spaces.
+    What the detectors of all kinds of personal data find is masked, phone numbers by the regions that are the default;
+    and beyond it URLs, e-mail and IP addresses, IBANs, national ids, keys and tokens, passwords and digit runs of seven
+    and more. Names and postal addresses are not. Control characters, line ends and the characters that reverse the
+    direction of writing become spaces.
 
     Args:
         text: Any text.
         limit: Longest result, in characters; a cut one ends in an ellipsis.
     """
-    # Masking before cutting, or a cut address would no longer look like one; the part that can be shown is
-    # at most as long as its placeholders allow, so what lies far behind the limit need not be looked at.
-    window = text[: 40 * limit + 4_000]
-    shown = "".join(char if char.isprintable() else " " for char in window)
+    # Masking before cutting, or a cut address would no longer look like one. Placeholders are short, so that more of
+    # the text may have to be looked at, but not without end.
+    size, most = limit + _MORE, 40 * limit + 4_000
+    while True:
+        shown = _masked(text[:size])
+        if size >= len(text):
+            return shown if len(shown) <= limit else _cut(shown, limit)
+        shown = shown[:-_BROKEN]
+        if len(shown) >= limit or size >= most:
+            return _cut(shown, limit)
+        size = min(4 * size, most)
+
+
+def _cut(shown: str, limit: int) -> str:
+    return shown[: limit - 1].rstrip() + "…"
+
+
+def _masked(text: str) -> str:
+    """One line with placeholders. What is left may look like something new: until nothing is found."""
+    without_personal_data = _detectors()
+    text = without_personal_data(text)
+    for _ in range(_PASSES):
+        shown = _one_line(text)
+        text = shown if shown == text else without_personal_data(shown)
+        if text == shown:
+            return shown
+    return "<TEXT>"  # written so as to have no end
+
+
+def _one_line(text: str) -> str:
+    """One line without what the quick patterns find."""
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
     for placeholder, pattern in _PATTERNS:
-        shown = pattern.sub(placeholder, shown)
-    shown = " ".join(shown.split())
-    return shown if len(shown) <= limit and len(window) == len(text) else shown[: limit - 1].rstrip() + "…"
+        text = pattern.sub(placeholder, text)
+    return " ".join(text.split())
+
+
+@cache
+def _detectors() -> Callable[[str], str]:
+    # Imported only where something is masked: forms are made when the code location loads, and polars is heavy.
+    from ft_assets.data.config import CleaningConfig
+    from ft_assets.data.personal import replace_in
+
+    default = CleaningConfig()
+    return partial(replace_in, kinds=default.personal_data, regions=default.phone_regions)

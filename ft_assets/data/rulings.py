@@ -6,6 +6,7 @@ or where equal rows contradict each other. Not here: the file (`corrections`), l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,13 +14,16 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ft_assets.data.config import CleaningConfig
 from ft_assets.data.corrections import Correction, holding
+from ft_assets.data.personal import free_of
 from ft_assets.errors import UserError
 from ft_assets.spill import slices
 
 __all__ = ["Rulings", "rulings"]
 
 _LISTED_IDS = 20
+_ID = re.compile("[0-9a-f]{16}")
 _SCHEMA = {"text_key": pl.String, "ruling": pl.String, "at": pl.String, "line": pl.Int64}
 
 
@@ -30,7 +34,8 @@ class Rulings:
     Attributes:
         texts: One line a text: text_key, ruling (a label, or `REJECT`), at (when, ISO 8601 in UTC) and line.
         lines: How many corrections there are.
-        unused: Ids that no row has, each once, sorted.
+        unused: Ids that no row has, each once, sorted; what does not look like an id as the line where it stands
+            first (`line 7`), because with columns mixed up it may be anything, and these are shown.
     """
 
     texts: pl.DataFrame
@@ -83,8 +88,19 @@ def rulings(corrections: Sequence[Correction], table: pa.Table, merged: pa.Table
                 do="take one of them out, or give the one that holds a later `at`",
             )
         texts.append((key, held[-1].label, held[-1].at, held[-1].line))
-    unused = tuple(each for each in asked if lives_as[each] not in keys)
-    return Rulings(pl.DataFrame(texts, schema=_SCHEMA, orient="row"), len(corrections), unused)
+    missing = {each for each in asked if lives_as[each] not in keys}
+    return Rulings(
+        pl.DataFrame(texts, schema=_SCHEMA, orient="row"), len(corrections), _as_shown(missing, corrections)
+    )
+
+
+def _as_shown(ids: set[str], corrections: Sequence[Correction]) -> tuple[str, ...]:
+    # Some numbers of cards and accounts have sixteen hex digits, too.
+    like_ids, default = [each for each in ids if _ID.fullmatch(each)], CleaningConfig()
+    free = free_of(pl.Series(like_ids, dtype=pl.String), default.personal_data, default.phone_regions)
+    safe = {each for each, is_free in zip(like_ids, free, strict=True) if is_free}
+    lines = {each.example_id: each.line for each in reversed(corrections)}
+    return (*sorted(safe), *(f"line {line}" for line in sorted(lines[each] for each in ids - safe)))
 
 
 def _lives_as(ids: Sequence[str], merged: pa.Table) -> dict[str, str]:

@@ -56,6 +56,16 @@ FOUND = [
     ("\uff14111 1111 1111 1111", "<CARD>"),
     ("030\u20111234567 and 4111\u00a01111\u00a01111\u00a01111", "<PHONE> and <CARD>"),
 ]
+# What hides it from a reader of the bytes alone.
+FOUND += [
+    ("jane\u200d@exam\u200cple.org, jane\ufe0f@example.org", "<EMAIL>, <EMAIL>"),
+    ("jane\u180e@example.org jane@\U000e0041\u200dexample.org", "<EMAIL> <EMAIL>"),
+    ("call +4930\u200d23125847, +49\u200d 30 2312\ufe0f5847", "call <PHONE>, <PHONE>"),
+    ("mailto:jane%40example.org?subject=x%40y", "mailto:<EMAIL>?subject=x%40y"),
+    (r"{\"password\": \"Xk29vBq7\"}", r"{\"password\": \"<KEY>\"}"),
+    ("Authorization: Basic YW5uYTpYazI5dkJxNw==", "Authorization: Basic <KEY>"),
+    ("ghp_" + "a1B2c3" * 6 + "_", "<KEY>_"),
+]
 # What stands around a number must not hide it.
 FOUND += [
     ("2 4111 1111 1111 1111 12 pieces", "2 <CARD> 12 pieces"),
@@ -80,6 +90,8 @@ LEFT_ALONE = [
     "token = self.tokenizer.next_token; password = getpass(); api_key=os.environ",
     "sk-learn-style-pipeline-object-names",
     "https://example.org/@jane/post?page=2",
+    "basic settings and Basic understanding, 50%40 off, 1\ufe0f\u20e3 a\u200db \u2764\ufe0f",
+    "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 jane \U0001f469\u200d\U0001f4bb",
     "<EMAIL> <PHONE> <CARD> <IBAN> <ID> <IP> <KEY> <URL>",
     "",
 ]
@@ -119,7 +131,8 @@ def test_every_sort_of_hard_negative_can_be_drawn() -> None:
 PIECES = [
     "4111", "1111", " ", "-", "+49", "(0)", "030", "12", "345", ".", "@", "a", "example.org", "DE89", "3704", ":", "::",
     "2001:db8", "sk-", "://", "user", "?key=", "x1y2z3w4", "call ", "SSN ", "123-45-6789", "/", "é", "\u0663", "\u00a0",
-    "-----BEGIN PRIVATE KEY-----", "<EMAIL>", "12345678Z", "AB", "C", "\n",
+    "-----BEGIN PRIVATE KEY-----", "<EMAIL>", "\u200d", "\ufe0f", "%40", "&shy;", "&#8205;", "12345678Z",
+    "AB", "C", "\n",
 ]  # fmt: skip
 SALAD = st.lists(st.sampled_from(PIECES), max_size=14).map("".join)
 
@@ -174,7 +187,7 @@ HOSTILE = [
     "1", "1 ", "0 1-", "+1", "(0", "a@", "@a.", "a.", "a" * 61 + ".", "://", "a://", "http://a?", "http://a?key", "x:",
     "1:", "1a2b:", "sk-", "-----BEGIN PRIVATE KEY-----", "DE12 ", "key=", "password: a1", "eyJa", "A", "1.", "-", "<",
     "call ", "4111 ", "a@b.de ", "192.0.2.1 ", "0171 39200 11 ", "030 1234567 ", "4111 1111 1111 1111 ",
-    "SSN 123456789 ", "&amp;", "&#64;", "a&#64;b.de ",
+    "SSN 123456789 ", "&amp;", "&#64;", "a&#64;b.de ", "a\u200d", "\u200d", "%40", "a%40b.de ", "basic YTpi", "\\",
 ]  # fmt: skip
 
 

@@ -66,7 +66,15 @@ def test_an_older_contradiction_does_not_matter() -> None:
 
 
 def test_rows_that_are_not_there_are_named_and_nothing_else_is_lost() -> None:
-    lines = [correction("gone", "pos", 1, 1), correction("e2", "neg", 1, 2), correction("gone", "neg", 2, 3)]
+    gone = "00c0ffee00c0ffee"
+    lines = [correction(gone, "pos", 1, 1), correction("e2", "neg", 1, 2), correction(gone, "neg", 2, 3)]
     found = rulings(lines, ROWS, merged())
     assert texts(found) == [("bb", "neg", 2)]
-    assert found.summary() == {"lines": 3, "texts": 1, "unused": 1, "unused_ids": ["gone"]}
+    assert found.summary() == {"lines": 3, "texts": 1, "unused": 1, "unused_ids": [gone]}
+
+
+def test_what_does_not_look_like_an_id_is_named_by_its_line() -> None:
+    odd = ["jane@example.org", "4111111111111111", "be68539007547034", "00c0ffee00c0ffee", "Jane Doe"]
+    lines = [correction(each, "pos", 1, line) for line, each in enumerate(odd, 8)]
+    found = rulings([*lines, correction("jane@example.org", "pos", 2, 20)], ROWS, merged())
+    assert found.unused == ("00c0ffee00c0ffee", "line 8", "line 9", "line 10", "line 12")

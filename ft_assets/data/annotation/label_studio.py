@@ -13,6 +13,7 @@ from xml.sax.saxutils import quoteattr
 from ft_assets.data.annotation import flat
 from ft_assets.data.annotation.answer import LABEL, WHY, Answer, unusable
 from ft_assets.data.corrections import REJECT
+from ft_assets.data.formats import shown_names
 
 __all__ = ["answers", "interface", "is_mine", "task"]
 
@@ -57,7 +58,7 @@ def answers(item: Mapping[str, Any], where: str) -> Iterator[Answer]:
         if not chosen:
             there = sorted({str(each.get("from_name")) for each in results if each.get("type") == "choices"})
             if there:
-                told = ", ".join(there)
+                told = shown_names(there)
                 raise unusable(where, f"there is no choice '{LABEL}', but {told}", "name the control so")
             continue
         if len(chosen) > 1:

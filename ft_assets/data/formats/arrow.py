@@ -56,7 +56,7 @@ def read(path: Path, where: str, source: SourceConfig, wanted: Wanted) -> Iterat
             schema = opened(content).schema
             names = chosen(wanted, schema.names)
             find_columns(schema.names, names, where)
-            messages = _messages(content) if is_file else pa.ipc.MessageReader.open_stream(content)
+            messages = _messages(content) if is_file else _streamed(content, where)
             if sum(map(_stated, messages)) > limit:
                 raise decodes_to_more(limit, where)
             there = [name for name in dict.fromkeys(names) if name in schema.names]
@@ -93,6 +93,25 @@ def _messages(content: pa.Buffer) -> Iterator[pa.ipc.Message]:
     for field in _BLOCKS:
         for offset, head, body in footer.structs(field, _BLOCK):
             yield pa.ipc.read_message(content[offset : offset + head + body])
+
+
+def _streamed(content: pa.Buffer, where: str) -> Iterator[pa.ipc.Message]:
+    """The messages of a stream.
+
+    Raises:
+        UserError: It ends without the mark that every writer puts there: pyarrow reads such a one up to its end.
+    """
+    source = pa.BufferReader(content)
+    end = 0
+    for message in pa.ipc.MessageReader.open_stream(source):
+        yield message
+        end = source.tell()
+    if source.tell() == end:
+        raise UserError(
+            "the Arrow stream has no end: it is cut off, or its writer was not closed",
+            where=where,
+            do="copy or export it again",
+        )
 
 
 def _rows(

@@ -6,6 +6,7 @@ what has no form of its own must look random.
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections import Counter
@@ -30,17 +31,20 @@ _PREFIXED = re.compile(
     r"|hf_[A-Za-z]{30,50}|npm_[A-Za-z0-9]{36}|pypi-[\w-]{40,400}|dop_v1_[a-f0-9]{64}"
     r"|SG\.[\w-]{16,40}\.[\w-]{30,60}|shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}|dckr_pat_[\w-]{20,60}"
     r"|eyJ[\w-]{10,2000}\.eyJ[\w-]{10,8000}(?:\.[\w-]{0,2000})?"
-    r")(?![A-Za-z0-9_])",
+    r")(?![A-Za-z0-9])",
     re.ASCII,
 )
 # This prefix is a word of everyday code, too (`sk-learn-…`): what follows must look random.
 _SK = re.compile(r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{16,250}(?![A-Za-z0-9_-])", re.ASCII)
 _NAMED = re.compile(
     r"(?:api[_ -]?key|access[_ -]?key|secret[_ -]?key|private[_ -]?key|account[_ -]?key|client[_ -]?secret|secret|"
-    r"token|password|passwd|passwort|pwd)[\"']?\s{0,3}(?:[:=]|=>|\bis\b)\s{0,3}[\"']?(?P<value>[^\s\"'`,;<>(){}\[\]]{8,250})"
-    r"|\bbearer\s{1,3}(?P<bearer>[\w~+/.=-]{16,2000})",
+    r"token|password|passwd|passwort|pwd)\\{0,3}[\"']?\s{0,3}(?:[:=]|=>|\bis\b)\s{0,3}\\{0,3}[\"']?(?P<value>[^\s\"'`,;<>(){}\[\]]{8,250})"
+    r"|\bbearer\s{1,3}(?P<bearer>[\w~+/.=-]{16,2000})"
+    r"|\bbasic\s{1,3}(?P<basic>[A-Za-z0-9+/]{6,2000}={0,2})",
     re.IGNORECASE,
 )
+# One of these stands in whatever that finds; few texts have one.
+_WORDS = ("key", "secret", "token", "pass", "pwd", "bearer", "basic")
 # Bits a character: English words have about 2.8 to 3.3 over such lengths, random hex digits 3.4 and more from 16 on.
 _RANDOM = 3.0
 
@@ -56,11 +60,21 @@ def _keys(text: str) -> Spans:
     for found in _SK.finditer(text):
         if _is_random(found[0][3:]):
             yield found.span()
-    for found in _NAMED.finditer(text):
-        name = "value" if found["value"] else "bearer"
-        value = found[name].rstrip(".!?:")
-        if _is_random(value):
+    folded = text.casefold()
+    for found in _NAMED.finditer(text) if any(word in folded for word in _WORDS) else ():
+        name = str(found.lastgroup)
+        value = found[name].rstrip(".!?:\\")  # quotation marks within JSON stand behind a backslash
+        if _is_login(value) if name == "basic" else _is_random(value):
             yield found.start(name), found.start(name) + len(value)
+
+
+def _is_login(value: str) -> bool:
+    """Whether it is a name and a password, as HTTP has them (RFC 7617)."""
+    try:
+        login = base64.b64decode(value + "=" * (-len(value) % 4)).decode()
+    except ValueError:
+        return False
+    return login.isprintable() and ":" in login
 
 
 def _is_random(value: str) -> bool:
@@ -119,7 +133,7 @@ def _trimmed(found: re.Match[str], scheme: str) -> tuple[int, int]:
 KEY = Detector(
     r"PRIVATE KEY|gh[pousr]_|github_pat_|glpat-|AKIA|ASIA|AROA|AIDA|AIza|ya29\.|GOCSPX-|xox[abeoprs]-|xapp-|sk-|"
     r"[spr]k_(?:live|test)_|whsec_|hf_|npm_|pypi-|dop_v1_|SG\.|shp(?:at|ca|pa|ss)_|dckr_pat_|eyJ|"
-    r"(?i:(?:key|secret|token|password|passwd|passwort|pwd)[\"']?\s{0,3}(?:[:=]|is\s)|bearer\s)",
+    r"(?i:(?:key|secret|token|password|passwd|passwort|pwd)\\{0,3}[\"']?\s{0,3}(?:[:=]|is\s)|(?:bearer|basic)\s)",
     _keys,
 )
 URL = Detector(r"://[^\s/]*@|(?i:https?://[^\s?]*\?[^\s]*=)", _urls)

@@ -20,7 +20,7 @@ from ft_assets.data.personal.detector import Detector
 from ft_assets.data.personal.identities import ID
 from ft_assets.data.personal.phones import phone
 
-__all__ = ["find", "free_of", "pseudonyms", "replace", "spans", "with_placeholders"]
+__all__ = ["find", "free_of", "pseudonyms", "replace", "replace_in", "spans", "with_placeholders"]
 
 # In this order: where two of them overlap, the first one is meant. A URL may hold an address, a token may hold digits,
 # and a phone number is the weakest claim on a run of digits.
@@ -54,6 +54,15 @@ _REFERENCE = (
     r"&(?:amp;)*(#[0-9]{2,7};?|#[xX][0-9a-fA-F]{2,6};?|(?:commat|period|plus|lowbar|colon|sol|dash|hyphen);)"
 )
 _REFERENCES = re.compile(_REFERENCE)
+# What Unicode calls default ignorable, among Latin letters, digits and signs, where no script and no emoji needs it.
+_UNSEEN = (
+    "[\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+    "\U000e0000-\U000e0fff]"
+)
+_LATIN = "[ -~\u00c0-\u024f]"
+_BETWEEN = re.compile(f"{_UNSEEN}(?<={_LATIN}.){_UNSEEN}*+(?={_LATIN})")
+_AT = re.compile(r"%40(?<=[\w.+-]%40)(?=[\w-]+\.\w)")  # as URLs write an address
+_HIDDEN = f"{_REFERENCE}|{_UNSEEN}|%40"
 
 
 def replace(
@@ -61,7 +70,7 @@ def replace(
 ) -> tuple[pl.Series, Counter[str]]:
     """Texts with typed placeholders (`<EMAIL>`) in the place of personal data, and how many there were of each kind.
 
-    Where HTML's character references hide some, those of the text are resolved.
+    Where HTML's character references, characters that nobody sees, or `%40` hide some, those of the text are resolved.
 
     Args:
         texts: Strings; nulls stay.
@@ -84,6 +93,20 @@ def replace(
         rows, remaining = list(changed), pl.Series(list(changed.values()), dtype=pl.String)
         texts = texts.clone().scatter(rows, remaining)
     return texts.clone().scatter(rows, _bluntly(remaining, detectors)), found
+
+
+def replace_in(text: str, kinds: Sequence[PersonalKind], regions: Sequence[str]) -> str:
+    """One text with typed placeholders, as `replace` does it for many: for one, polars costs more than it saves."""
+    detectors = _detectors(tuple(kinds), tuple(regions))
+    resolved = _resolved(text)
+    if resolved != text and find(resolved, detectors):
+        text = resolved
+    for _ in range(_PASSES):
+        found = find(text, detectors)
+        if not found:
+            return text
+        text = with_placeholders(text, found)
+    return str(_bluntly(pl.Series([text]), detectors)[0])
 
 
 def spans(
@@ -134,9 +157,9 @@ def find(text: str, detectors: Mapping[PersonalKind, Detector]) -> list[tuple[in
 
 
 def _with_hidden(texts: pl.Series, detectors: Mapping[PersonalKind, Detector]) -> pl.Series:
-    """The texts, with character references resolved in those that turn out to hold something then: in others they may
-    be what is talked about."""
-    places = texts.str.contains(_REFERENCE).fill_null(False).arg_true()
+    """The texts, with what hides something resolved in those that turn out to hold something then: in others it may be
+    what is talked about."""
+    places = texts.str.contains(_HIDDEN).fill_null(False).arg_true()
     if not len(places):
         return texts
     resolved = pl.Series([_resolved(text) for text in texts.gather(places)], dtype=pl.String)
@@ -145,7 +168,9 @@ def _with_hidden(texts: pl.Series, detectors: Mapping[PersonalKind, Detector]) -
 
 
 def _resolved(text: str) -> str:
-    return _REFERENCES.sub(lambda found: html.unescape(f"&{found[1]}"), text)
+    """The text as it is meant: without character references, unseen characters, and `%40` in an address."""
+    text = _REFERENCES.sub(lambda found: html.unescape(f"&{found[1]}"), text)
+    return _AT.sub("@", _BETWEEN.sub("", text))
 
 
 def _suspects(

@@ -290,10 +290,20 @@ def test_what_cannot_be_used_is_told_with_its_place(
     assert error.value.do
 
 
-def test_another_name_of_the_choice_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("mood", "'mood'"),
+        ("jane@example.org", r"\(a text of 16 characters\)"),
+        ("x" * 500, r"\(a text of 500 characters\)"),
+    ],
+)
+def test_another_name_of_the_choice_is_told_unless_it_is_no_name(
+    tmp_path: Path, name: str, told: str
+) -> None:
     made = annotation("pos", 1, "2026-01-03T10:00:00Z")
-    made["result"][0]["from_name"] = "mood"
-    with pytest.raises(UserError, match="no choice 'label', but mood"):
+    made["result"][0]["from_name"] = name
+    with pytest.raises(UserError, match=rf"no choice 'label', but {told}\n"):
         taken(tmp_path / "export.json", [task("0a", made)])
 
 

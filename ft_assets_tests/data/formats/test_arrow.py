@@ -107,6 +107,36 @@ def test_a_file_cut_off_is_an_error(tmp_path, name, cut):
         read(path)
 
 
+@pytest.mark.parametrize("batches", [1, 3, 4])
+def test_a_stream_that_is_cut_off_behind_a_batch_is_an_error(tmp_path, batches):
+    path, ends = tmp_path / "a.arrows", []
+    table = pa.table({"text": [f"text {n}" for n in range(40)], "label": ["x"] * 40})
+    with path.open("wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        for batch in table.to_batches(10):
+            writer.write_batch(batch)
+            ends.append(file.tell())
+    assert read(path).examples.num_rows == 40
+    path.write_bytes(path.read_bytes()[: ends[batches - 1]])
+    with pytest.raises(UserError, match="the Arrow stream has no end"):
+        read(path)
+
+
+def test_streams_of_polars_and_of_datasets_have_an_end(tmp_path, monkeypatch):
+    # Those of pyarrow are above; all of them write the mark when they are closed, with or without rows.
+    rows = {"text": ["a", "b"], "label": ["x", "y"]}
+    pl.DataFrame(rows).write_ipc_stream(tmp_path / "polars.arrows")
+    assert read(tmp_path / "polars.arrows").examples.num_rows == 2
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from datasets import Dataset
+
+    cached = str(tmp_path / "cached.arrow")
+    Dataset.from_dict(rows).map(lambda row: row, cache_file_name=cached)
+    assert read(tmp_path / "cached.arrow").examples.num_rows == 2
+    Dataset.from_dict(rows).save_to_disk(str(tmp_path / "saved"))
+    (saved,) = (tmp_path / "saved").glob("*.arrow")
+    assert read(saved).examples.num_rows == 2
+
+
 def test_offsets_that_point_elsewhere_are_an_error(tmp_path):
     path = write(tmp_path, pa.table({"text": ["abc", "def", "ghi"], "label": ["x"] * 3}))
     offsets = b"".join(n.to_bytes(4, "little") for n in (0, 3, 6, 9))
