@@ -181,7 +181,7 @@ def _read_file(file: ResolvedFile, reader: _Source) -> tuple[_File, pa.Table, pa
     kind = sniff.file_format(file.name, source)
     disk.check(file.path, file.name)
     with compression.unpacked(file.path, file.name, source) as path:
-        sniff.check(path, file.name, kind, source.encoding)
+        sniff.check(path, file.name, kind, source.encoding, whole=source.whole_file)
         rows = _READERS[kind](path, file.name, source, reader.wanted)
         return reader.tables(file.name, disk.told(rows, file.name))
 
