@@ -2,9 +2,9 @@
 
 Rules: `missing_label`, `not_a_number` (thresholds), `unknown_label`, `tied_ratings` (several labels have the most
 ratings), `conflicting_labels` (a text with two different labels: all its rows go, because nothing says which is right;
-but those of a source that is for test stay if they agree among themselves), `rejected` (a person has taken the text
-out). A correction has the last word over all of these. White space around a raw label does not count; case does. After
-this stage no text_key occurs twice, whatever the groups.
+but those of a source that is for test, else validation, stay if they agree among themselves, and of ratings theirs
+alone count), `rejected` (a person has taken the text out). A correction has the last word over all of these. White
+space around a raw label does not count; case does. After this stage no text_key occurs twice, whatever the groups.
 
 Not here: how ratings are counted (`ratings`), which correction holds (`rulings`).
 """
@@ -135,7 +135,8 @@ class _Ratings:
 
     Args:
         config: What a rating means, and how several become one.
-        same: The rows whose text stands more than once (`repeated`): their ratings are counted together.
+        same: The rows whose text stands more than once (`repeated`): their ratings are counted together, those of the
+            rows that have the last word (`_rank`).
     """
 
     def __init__(self, config: LabelsConfig, same: pl.DataFrame) -> None:
@@ -143,7 +144,8 @@ class _Ratings:
         self._tally = pl.DataFrame()
         self._usable = self._unusable = 0
         self.unknown = Counter[str]()
-        self._pooled = self._counted(self._rated(same))
+        said = same.filter(pl.col("label").is_not_null())
+        self._pooled = self._counted(self._rated(said.filter(_rank() == _rank().min().over("text_key"))))
         self._repeated = same.select("text_key").unique()
 
     def _rated(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -216,13 +218,18 @@ def _refused(rows: pl.DataFrame, config: LabelsConfig, *, rated: bool) -> pa.Tab
 
 
 def _in_conflict() -> pl.Expr:
-    """Of rows with one text, those that have several labels; a row of a source that is for test has the last word over
-    those for other splits (and so on: `merging.split_rank`), since these may be wrong and it may not be lost."""
-    rank = split_rank()
-    first = rank == rank.min().over("text_key")
+    """Of rows with one text, those that have several labels; some have the last word (`_rank`)."""
+    first = _rank() == _rank().min().over("text_key")
     decisive = pl.when(first).then("label")
     lowest, highest = decisive.min().over("text_key"), decisive.max().over("text_key")
     return (lowest != highest) | (pl.col("label") != lowest)
+
+
+def _rank() -> pl.Expr:
+    """Of rows with one text the lowest have the last word: those of a source that is for test, then validation, since
+    others may be wrong and they may not be lost. A source for train is no better than one that is for no split: its
+    row would take another from test, into which it was drawn."""
+    return split_rank().clip(upper_bound=2)
 
 
 def _with_texts(table: pa.Table, rows: pl.DataFrame) -> pl.DataFrame:

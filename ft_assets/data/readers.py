@@ -181,9 +181,16 @@ def _read_file(file: ResolvedFile, reader: _Source) -> tuple[_File, pa.Table, pa
     kind = sniff.file_format(file.name, source)
     disk.check(file.path, file.name)
     with compression.unpacked(file.path, file.name, source) as path:
-        sniff.check(path, file.name, kind, source.encoding)
+        sniff.check(path, file.name, kind, source.encoding, whole=source.whole_file)
         rows = _READERS[kind](path, file.name, source, reader.wanted)
-        return reader.tables(file.name, disk.told(rows, file.name))
+        try:
+            return reader.tables(file.name, disk.told(rows, file.name))
+        except UnicodeError as error:  # some codecs give up: UTF-16 without its mark, ISO 2022 cut off
+            raise UserError(
+                f"the file is not {source.encoding}",
+                where=file.name,
+                do="set `encoding:` in sources to what it is, or convert the file",
+            ) from error
 
 
 def _unidentified(schema: pa.Schema) -> pa.Schema:

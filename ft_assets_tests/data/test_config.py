@@ -57,6 +57,9 @@ def test_a_source_is_a_path_or_a_function(given):
     [
         ({"encoding": "utf8x"}, "unknown encoding"),
         ({"encoding": "base64"}, "not a text encoding"),
+        ({"encoding": "idna"}, "no file is written in 'idna'"),
+        ({"encoding": "Punycode"}, "no file is written in"),
+        ({"encoding": "unicode_escape"}, "no file is written in"),
         ({"delimiter": ";;"}, "one character"),
         ({"columns": ["a", "a"]}, "each only once"),
     ],

@@ -174,3 +174,17 @@ def test_the_first_row_of_a_file_without_a_header_is_in_no_message(tmp_path, sec
     with pytest.raises(UserError, match="there is no column") as error:
         read(file)
     assert secret not in str(error.value) and "'pos'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content"),
+    [
+        ("utf-16", "text,label\na,x\n".encode("utf-16-le")),
+        ("hz", b"text,label\na ~ b,x\n"),
+        ("iso2022_jp", b"text,label\na,x\n\x1b"),
+    ],
+)
+def test_bytes_at_which_a_codec_gives_up_refuse_their_file(tmp_path, encoding, content):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(UserError, match=f"the file is not {encoding}"):
+        read(tmp_path / "a.csv", encoding=encoding)

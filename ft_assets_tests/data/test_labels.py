@@ -290,3 +290,43 @@ def test_rows_of_a_source_for_test_that_disagree_go_with_all_others_of_their_tex
     )
     assert tables.examples.num_rows == 0
     assert rules(tables) == dict.fromkeys(["e000", "e001", "e002"], "conflicting_labels")
+
+
+def test_a_row_of_a_source_for_train_has_no_last_word():
+    """A row that was drawn for test would be lost to it."""
+    tables = labelled(("a", "pos", None, None, "train"), ("a", "neg"), labels=NAMES)
+    assert rules(tables) == dict.fromkeys(["e000", "e001"], "conflicting_labels")
+
+
+def rated_by_sources(*rows):
+    """Label rows of (text, ratings, split) by their raters."""
+    table = raw_table(
+        *((text, as_label(said) if said else None, None, None, split) for text, said, split in rows)
+    )
+    return label(clean(table, CleaningConfig(), rated=True).examples, NAMES, rated=True)
+
+
+@pytest.mark.parametrize("raters", [["b"], ["b", "c"]])
+@pytest.mark.parametrize(
+    ("split", "other"), [("test", "validation"), ("validation", "train"), ("test", None)]
+)
+def test_ratings_of_other_sources_do_not_outvote_those_for_test_then_validation(raters, split, other):
+    tables = rated_by_sources(
+        ("a", [("x", "pos")], split), *(("a", [(rater, "neg")], other) for rater in raters)
+    )
+    assert rows(tables, "example_id", "label", "disagreement") == [("e000", "pos", 0.0)]
+    assert tables.merged.num_rows == len(raters) and tables.quarantine.num_rows == 0
+    assert tables.summary["ratings"]["ratings"] == 1
+
+
+def test_ratings_of_sources_for_train_and_for_no_split_count_the_same():
+    tables = rated_by_sources(
+        ("a", [("x", "pos")], "train"), ("a", [("y", "neg")], None), ("a", [("z", "neg")], None)
+    )
+    assert rows(tables, "label") == [("neg",)]
+
+
+def test_where_a_row_for_test_has_no_rating_those_of_the_others_are_for_the_others():
+    tables = rated_by_sources(("a", None, "test"), ("a", [("y", "neg")], None))
+    assert rules(tables) == {"e000": "missing_label"}
+    assert rows(tables, "example_id", "label") == [("e001", "neg")]

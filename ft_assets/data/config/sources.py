@@ -19,6 +19,9 @@ FileFormat = Literal["csv", "tsv", "jsonl", "parquet", "json", "arrow", "text"]
 # Parameters of a database's URL that may be secrets: `password`, `sslpassword`, `odbc_connect` (which holds `PWD=`).
 _SECRET_PARAMETER = re.compile(r"pass|pwd|secret|token|key|cred|odbc_connect", re.IGNORECASE)
 
+# Codecs of domain names and of Python's own source: at bytes that they do not know they fail, whatever is to be done.
+_NO_FILES = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
+
 
 class SourceConfig(StrictModel):
     """One place that rows come from: files, a Python function that yields mappings, or a query of a database."""
@@ -101,6 +104,8 @@ class SourceConfig(StrictModel):
             raise ValueError(f"unknown encoding '{value}': try utf-8, latin-1, cp1252 or utf-16") from None
         if not getattr(info, "_is_text_encoding", True):
             raise ValueError(f"'{value}' is not a text encoding: try utf-8, latin-1, cp1252 or utf-16")
+        if info.name in _NO_FILES:
+            raise ValueError(f"no file is written in '{value}': try utf-8, latin-1, cp1252 or utf-16")
         return value
 
     @field_validator("delimiter")

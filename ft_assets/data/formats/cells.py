@@ -39,6 +39,15 @@ class Budget:
     decoded: int = 0
     """Bytes so far."""
 
+    def stated(self, rows: int) -> None:
+        """What the file says that it holds: too much need not be read first. (Too little is found by reading.)
+
+        Raises:
+            UserError: It is more than the file may decode to.
+        """
+        if rows * _LEAST_BYTES > self.limit:
+            raise decodes_to_more(self.limit, self.where)
+
     def next_row(self, row: dict[str, Any]) -> None:
         """Count a row.
 

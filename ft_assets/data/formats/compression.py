@@ -6,11 +6,14 @@ and every format, those that need random access as well, reads plain files alone
 
 from __future__ import annotations
 
+import gzip
+import re
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import IO, BinaryIO, Literal
 
 import pyarrow as pa
 
@@ -29,7 +32,8 @@ class NoRoom(UserError):
 Packing = Literal["gzip", "zstd"]
 
 _ENDINGS: dict[str, Packing] = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
-_MAGIC: dict[bytes, Packing] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+# A zstd file may begin with a frame that is to be skipped: pzstd writes the sizes of the others there.
+_MAGIC: dict[bytes, Packing] = {rb"\x1f\x8b": "gzip", rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18": "zstd"}
 _CHUNK_BYTES = 1 << 20
 
 
@@ -69,13 +73,13 @@ def unpacked(path: Path, name: str, source: SourceConfig) -> Iterator[Path]:
 def _packing(path: Path) -> Packing | None:
     with path.open("rb") as file:
         head = file.read(4)
-    return next((packing for magic, packing in _MAGIC.items() if head.startswith(magic)), None)
+    return next((packing for magic, packing in _MAGIC.items() if re.match(magic, head)), None)
 
 
 def _unpack(path: Path, packing: Packing, plain: IO[bytes], name: str, limit: int) -> None:
     decoded = 0
     # Opened by Python, whose errors of the disk are not those of the content.
-    with path.open("rb") as packed, pa.CompressedInputStream(pa.PythonFile(packed, "r"), packing) as content:
+    with path.open("rb") as packed, _opened(packed, packing) as content:
         while chunk := _next(content, packing, name):
             decoded += len(chunk)
             if decoded > limit:
@@ -93,10 +97,17 @@ def _unpack(path: Path, packing: Packing, plain: IO[bytes], name: str, limit: in
     plain.flush()
 
 
-def _next(content: pa.CompressedInputStream, packing: Packing, name: str) -> bytes:
+def _opened(packed: BinaryIO, packing: Packing) -> gzip.GzipFile | pa.CompressedInputStream:
+    # Python's gzip passes over zeros after the end, as tapes leave them; that of Arrow takes them for damage.
+    if packing == "gzip":
+        return gzip.GzipFile(fileobj=packed)
+    return pa.CompressedInputStream(pa.PythonFile(packed, "r"), packing)
+
+
+def _next(content: gzip.GzipFile | pa.CompressedInputStream, packing: Packing, name: str) -> bytes:
     try:
         return content.read(_CHUNK_BYTES)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise UserError(
             f"the {packing} file cannot be unpacked: it is cut off or damaged",
             where=name,

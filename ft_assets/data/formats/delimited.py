@@ -2,7 +2,8 @@
 
 With quoting, fields follow RFC 4180, strictly: a quote that is not closed, or followed by more text, makes
 its line malformed, and reading goes on with the next line; so one stray quote costs one line, not the rest of
-the file. Without quoting, a line is a row and quotes are characters.
+the file. A record that ends as it should and is too long is refused as one. Without quoting, a line is a row and quotes
+are characters.
 """
 
 from __future__ import annotations
@@ -65,7 +66,11 @@ def read_tsv(path: Path, where: str, source: SourceConfig, wanted: Wanted) -> It
 def _read(
     path: Path, dialect: _Dialect, header: list[str] | None, wanted: Wanted
 ) -> Iterator[Record | Refusal]:
-    rows = (_quoted if dialect.quoting == "double" else _plain)(iterate(path, dialect.encoding), dialect)
+    lines = iterate(path, dialect.encoding)
+    if dialect.quoting == "double":
+        rows = _quoted(_Feed(lines, iterate(path, dialect.encoding), dialect), dialect)
+    else:
+        rows = _plain(lines, dialect)
     header = header or _header(rows, dialect.where)
     names = chosen(wanted, header)
     positions = find_columns(header, names, dialect.where, _delimiter_hint(header, dialect.delimiter))
@@ -106,49 +111,105 @@ def _plain(lines: Iterator[Line], dialect: _Dialect) -> Iterator[Record | Refusa
             )
 
 
-def _quoted(lines: Iterator[Line], dialect: _Dialect) -> Iterator[Record | Refusal]:
-    feed = _Feed(lines)
+def _quoted(feed: _Feed, dialect: _Dialect) -> Iterator[Record | Refusal]:
     rows = csv.reader(feed, delimiter=dialect.delimiter, strict=True)
     while True:
-        feed.taken.clear()
+        feed.begins = True
         try:
             values = next(rows)
         except StopIteration:
             return
         except csv.Error as error:
-            first, *later = feed.taken
-            feed.put_back(later)
+            first = feed.first
             reason = f"{dialect.at(first.number)}: {_what(error)}"
             refusal = Refusal(first.number, MALFORMED, reason, to_bytes(first.text, dialect.encoding))
             yield fault(first, dialect.where, dialect.encoding) or refusal
             continue
         if values:
-            faults = (fault(line, dialect.where, dialect.encoding) for line in feed.taken)
-            yield next(filter(None, faults), None) or Record(feed.taken[0].number, values)
+            yield feed.fault or Record(feed.first.number, values)
 
 
 def _what(error: csv.Error) -> str:
     """csv's words, where they say more than ours."""
-    if "end of data" in str(error) or "expected after" in str(error):
+    if isinstance(error, _TooLong):
+        return f"longer than {MAX_RECORD_CHARS} characters"
+    if _is_open(error) or "expected after" in str(error):
         return "a quote is opened and not closed, or not doubled inside a field"
     return f"no csv ({error})"
 
 
-class _Feed:
-    """Hands lines to csv.reader, remembers those of the current record, and takes some back."""
+def _is_open(error: csv.Error) -> bool:
+    return "end of data" in str(error)
 
-    def __init__(self, lines: Iterator[Line]) -> None:
-        self.taken: list[Line] = []
-        self._lines = lines
-        self._again: list[Line] = []
+
+class _TooLong(csv.Error):
+    """A record that ends as it should, and is passed over."""
+
+
+class _Feed:
+    """Hands lines to csv.reader. Where a record goes on after its first line, a second pass over the file, which runs
+    ahead, tells whether and where it ends: so no line is held, nor is one read more than twice."""
+
+    def __init__(self, lines: Iterator[Line], ahead: Iterator[Line], dialect: _Dialect) -> None:
+        self.begins = True
+        """Whether the next line is the first of a record."""
+        self.first = Line(0, "", cut=False)
+        """That of the record at hand."""
+        self.fault: Refusal | None = None
+        self._lines, self._ahead, self._dialect = lines, ahead, dialect
+        self._known = False
+        self._unclosed = 0
+        """A field that is open where a line begins, from the one looked at to this, is not closed as it should be."""
 
     def __iter__(self) -> _Feed:
         return self
 
     def __next__(self) -> str:
-        line = self._again.pop() if self._again else next(self._lines)
-        self.taken.append(line)
+        if self.begins:
+            self.first = line = next(self._lines)
+            self.begins, self.fault, self._known = False, None, False
+        else:
+            if not self._known:
+                self._look_ahead(self.first)
+                self._known = True
+            line = next(self._lines)
+        self.fault = self.fault or fault(line, self._dialect.where, self._dialect.encoding)
         return line.text
 
-    def put_back(self, lines: list[Line]) -> None:
-        self._again.extend(reversed(lines))
+    def _look_ahead(self, first: Line) -> None:
+        """Whether a record that its first line leaves open can be read.
+
+        Raises:
+            csv.Error: It does not end as it should, or is too long.
+        """
+        length, last, state = len(first.text), first.number, _OPEN
+        if not first.cut and first.number >= self._unclosed:
+            for line in self._ahead:
+                if line.number > first.number:
+                    last, length = line.number, length + len(line.text)
+                    state = _WRONG if line.cut else _after(line.text, self._dialect.delimiter)
+                    if state != _OPEN:
+                        break
+            self._unclosed = last
+        if state != _CLOSED:
+            raise csv.Error(_NOT_CLOSED)
+        if length > MAX_RECORD_CHARS:
+            for line in self._lines:
+                if line.number == last:
+                    break
+            raise _TooLong
+
+
+_OPEN, _CLOSED, _WRONG = "open", "closed", "wrong"
+_NOT_CLOSED = "unexpected end of data"
+
+
+def _after(text: str, delimiter: str) -> str:
+    """What becomes of a field in quotes that is open where this line begins, and of its record."""
+    if '"' not in text.replace('""', ""):  # far faster than what follows
+        return _OPEN
+    try:
+        next(csv.reader(['"' + text], delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        return _OPEN if _is_open(error) else _WRONG
+    return _CLOSED

@@ -39,6 +39,7 @@ def read(path: Path, where: str, source: SourceConfig, wanted: Wanted) -> Iterat
     try:
         with pq.ParquetFile(path) as peek:
             schema, leaves = peek.schema_arrow, _text_leaves(peek.schema)
+            budget.stated(peek.metadata.num_rows)
         names = chosen(wanted, schema.names)
         find_columns(schema.names, names, where)
         there = [name for name in dict.fromkeys(names) if name in schema.names]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import get_args
 
 from ft_assets.data.config import FileFormat, SourceConfig
+from ft_assets.data.formats import MAX_RECORD_CHARS
 from ft_assets.data.formats.compression import without_ending
 from ft_assets.errors import UserError
 
@@ -33,17 +35,18 @@ _ENDINGS: dict[str, FileFormat] = {
     ".ipc": "arrow",
     ".txt": "text",
 }
+# Those that a text may begin with, too, are told by what follows.
 _MAGIC = [
-    (b"PAR1", "a Parquet file"),
-    (b"ARROW1", "an Arrow file"),
-    (b"\x1f\x8b", "a gzip file"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file"),
-    (b"BZh", "a bzip2 file"),
-    (b"\xfd7zXZ\x00", "an xz file"),
-    (b"PK\x03\x04", "a ZIP archive (an Excel workbook is one)"),
-    (b"\xd0\xcf\x11\xe0", "an old Office document (.xls, .doc)"),
+    (rb"PAR1[\0-\x08\x0e-\x1f]", "a Parquet file"),
+    (rb"ARROW1\0", "an Arrow file"),
+    (rb"\x1f\x8b", "a gzip file"),
+    (rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18", "a zstd file"),
+    (rb"BZh[1-9](?:1AY&SY|\x17\x72\x45\x38\x50\x90)", "a bzip2 file"),
+    (rb"\xfd7zXZ\x00", "an xz file"),
+    (rb"PK\x03\x04", "a ZIP archive (an Excel workbook is one)"),
+    (rb"\xd0\xcf\x11\xe0", "an old Office document (.xls, .doc)"),
     (b"%PDF-", "a PDF document"),
-    (b"SQLite format 3", "an SQLite database"),
+    (rb"SQLite format 3\0", "an SQLite database"),
     (b"version https://git-lfs", "a Git LFS pointer: the file itself was not fetched (git lfs pull)"),
 ]
 _PACKED = ("a gzip file", "a zstd file")
@@ -52,6 +55,7 @@ _BINARY: dict[FileFormat, tuple[bytes, ...]] = {
     "parquet": (b"PAR1",),
     "arrow": (b"ARROW1", b"\xff\xff\xff\xff"),
 }
+_AN_ARRAY = "a JSON array: write one object a line"
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _HEAD_BYTES = 1 << 16
 
@@ -85,8 +89,15 @@ def encoding_of_raw(encoding: str) -> str:
     return "utf-8" if is_wide(encoding) else encoding
 
 
-def check(path: Path, name: str, expected: FileFormat, encoding: str) -> None:
+def check(path: Path, name: str, expected: FileFormat, encoding: str, *, whole: bool = False) -> None:
     """Look at the first bytes.
+
+    Args:
+        path: Where the file is.
+        name: What messages call it.
+        expected: Its format.
+        encoding: That of its text.
+        whole: Whether the file is one text, which may be markup, too.
 
     Raises:
         UserError: The file is empty, or something else than expected; says what it looks like.
@@ -100,7 +111,9 @@ def check(path: Path, name: str, expected: FileFormat, encoding: str) -> None:
     found = _binary(head, expected, encoding)
     if found is None and expected not in _BINARY:
         text = head.decode(encoding, errors="replace").lstrip("\ufeff \t\r\n")
-        found = _TEXTS[expected](text) or _markup(text)
+        found = _TEXTS[expected](text) or (None if whole and expected == "text" else _markup(text))
+        if found == _AN_ARRAY and _objects_follow(path, encoding):
+            found = None
     if found is not None:
         raise UserError(
             f"expected {expected}, but it looks like {found}",
@@ -113,7 +126,7 @@ def check(path: Path, name: str, expected: FileFormat, encoding: str) -> None:
 def _binary(head: bytes, expected: FileFormat, encoding: str) -> str | None:
     if head.startswith(_BINARY.get(expected, ())):
         return None
-    magic = next((what for start, what in _MAGIC if head.startswith(start)), None)
+    magic = next((what for start, what in _MAGIC if re.match(start, head)), None)
     if expected in _BINARY:
         return magic or _text_kind(head)
     if magic or is_wide(encoding):
@@ -162,10 +175,24 @@ def _no_json_lines(text: str) -> str | None:
     """Something else where JSON Lines were expected; one bad line among good ones is a row's matter."""
     lines = [line.strip() for line in text.split("\n")[:10]]
     if lines[0].startswith("["):
-        return "a JSON array: write one object a line"
+        return _AN_ARRAY
     if lines[0] == "{":
         return "one JSON object over several lines: write one object a line"
     return None if any(line.startswith("{") for line in lines) else "delimited or plain text"
+
+
+def _objects_follow(path: Path, encoding: str) -> bool:
+    """Whether the first line, which begins as an array, ends as one, and the next one is an object: a row's matter."""
+    with path.open(encoding=encoding, errors="replace") as file:
+        ends_as, read = "", 0
+        while read < MAX_RECORD_CHARS and (part := file.readline(_HEAD_BYTES)):
+            read += len(part)
+            ends_as = part.strip("\ufeff \t\r\n")[-1:] or ends_as
+            if ends_as and part.endswith("\n"):
+                break
+        following = (line for line in iter(lambda: file.readline(_HEAD_BYTES), "") if line.strip())
+        line = next(following, "").strip() if ends_as == "]" else ""
+        return line.startswith("{") and not line.endswith(",")
 
 
 def _no_json_array(text: str) -> str | None:

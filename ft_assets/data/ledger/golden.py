@@ -2,8 +2,9 @@
 
 A lock is a segment of the ledger (`chain`): a list of ids, each with the SHA-256 of what stands in the row. As long as
 it holds, every locked row has to be in test, unchanged, or a duplicate of it with its label, into which it was merged
-(which of two is kept does not tell which was there first); and no new cluster is drawn for test, though what belongs to
-rows of test still joins them, since it would leak anywhere else.
+(which of two is kept does not tell which was there first). It may have another id there: the order of a file's rows
+tells the ids of two answers to one prompt. And no new cluster is drawn for test, though what belongs to rows of test
+still joins them, since it would leak anywhere else.
 
 Each look at a test set tells a little about it, and a choice between models that were all judged on it overfits it. So
 evaluations are counted, in `reads.jsonl` beside the segments, one line each.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,7 +46,7 @@ class Tampered:
     missing: list[str]
     """In none of the splits, nor is a duplicate with the same label in test. Rows that were erased are not missed."""
     changed: list[str]
-    """With another text, context or label."""
+    """With another text, context or label, and what they had is in test under no other id."""
     elsewhere: list[str]
     """In train or validation."""
 
@@ -107,8 +109,9 @@ def tampered(
     """
     rows = pq.read_table(ledger.file_of(holds))
     wanted = dict(zip(rows["example_id"].to_pylist(), rows["sha256"].to_pylist(), strict=True))
-    changed: list[str] = []
     elsewhere: list[str] = []
+    others: list[tuple[str, str]] = []  # split and id, where the id has other contents
+    intact = Counter[bytes]()
     seen: set[str] = set()
     for name, table in splits.items():
         for part in slices(table):
@@ -117,12 +120,21 @@ def tampered(
             if not mine:
                 continue
             seen.update(ids[place] for place in mine)
-            if name != "test":
-                elsewhere += [ids[place] for place in mine]
+            for place, found in zip(mine, _contents(part.take(mine)).to_pylist(), strict=True):
+                if found != wanted[ids[place]]:
+                    others.append((name, ids[place]))
+                elif name == "test":
+                    intact[found] += 1
+                else:
+                    elsewhere.append(ids[place])
+    changed: list[str] = []
+    if others:
+        free = _counted(splits["test"]) - intact
+        for name, each in sorted(others):
+            if free[wanted[each]]:
+                free[wanted[each]] -= 1
             else:
-                for place, found in zip(mine, _contents(part.take(mine)).to_pylist(), strict=True):
-                    if found != wanted[ids[place]]:
-                        changed.append(ids[place])
+                (changed if name == "test" else elsewhere).append(each)
     missing = wanted.keys() - seen - set(erased)
     if missing and "same" in rows.column_names:
         there = {each for part in slices(splits["test"]) for each in _in_common(part).to_pylist()}
@@ -204,6 +216,14 @@ def _write(path: Path, data: bytes) -> None:
 def _contents(rows: pa.Table) -> pa.Array:
     """SHA-256 of context, text and label of each row, length-prefixed."""
     return _digests(*(rows[name].to_pylist() for name in ("context", "text", "label")))
+
+
+def _counted(rows: pa.Table) -> Counter[bytes]:
+    """How often each content stands there."""
+    found = Counter[bytes]()
+    for part in slices(rows):
+        found.update(_contents(part).to_pylist())
+    return found
 
 
 def _in_common(rows: pa.Table) -> pa.Array:

@@ -81,6 +81,21 @@ def test_parts_that_were_packed_one_by_one_are_one_file(tmp_path, ending):
     assert rows(read(write(tmp_path, content, f"a.csv{ending}")), "text") == [("a",), ("b",), ("c",)]
 
 
+@pytest.mark.parametrize("zeros", [1, 512, 300_000])
+def test_zeros_after_a_gzip_file_are_no_damage(tmp_path, zeros):
+    path = write(tmp_path, packed(CSV, ".gz") + bytes(zeros), "a.csv.gz")
+    assert rows(read(path), "text") == [("a",), ("b",)]
+
+
+def test_frames_that_are_to_be_skipped_are_no_damage(tmp_path):
+    """pzstd writes one before each of the others."""
+    skipped = b"\x50\x2a\x4d\x18\x04\x00\x00\x00size"
+    content = skipped + packed(CSV, ".zst") + skipped + packed(b"c,z\n", ".zst")
+    for name, settings in (("a.csv.zst", {}), ("export", {"format": "csv"})):
+        path = write(tmp_path, content, name)
+        assert rows(read(path, **settings), "text") == [("a",), ("b",), ("c",)]
+
+
 def test_where_the_source_says_the_format_the_content_alone_decides(tmp_path):
     assert rows(read(write(tmp_path, packed(CSV, ".zst"), "export"), format="csv"), "text") == [
         ("a",),

@@ -1,9 +1,11 @@
+import csv
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ft_assets.data.config import ColumnsConfig
-from ft_assets.data.formats import lines
+from ft_assets.data.formats import delimited, lines
 from ft_assets.errors import UserError
 from ft_assets_tests.data.helpers import read, rows
 
@@ -145,14 +147,64 @@ def test_a_line_beyond_the_limit_is_refused_without_being_kept(tmp_path, monkeyp
     assert refused(tables) == [(3, "malformed_row", "a.csv, line 3: longer than 100 characters")]
 
 
+@pytest.mark.parametrize("inner", ["short\n", 'a, b\n"", ""\n', "x" * 90 + "\n"])
+def test_a_record_over_many_lines_that_is_too_long_is_refused_as_one(tmp_path, monkeypatch, inner):
+    monkeypatch.setattr(delimited, "MAX_RECORD_CHARS", 100)
+    content = f'text,label\na,x\n"{inner * 50}",y\nb,z\n"{inner[:20]}",w\nc,v\n'
+    tables = read(write(tmp_path, content.encode()))
+    assert rows(tables, "label") == [("x",), ("z",), ("w",), ("v",)]
+    assert refused(tables) == [(3, "malformed_row", "a.csv, line 3: longer than 100 characters")]
+
+
+def test_a_quote_that_nobody_closes_costs_its_own_line_however_long_the_rest_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "MAX_RECORD_CHARS", 100)
+    tables = read(write(tmp_path, b'text,label\n"open,y\n' + b"b,x\n" * 500 + b'"c\nd",z\n'))
+    assert rows(tables, "text")[-1] == ("c\nd",)
+    assert tables.summary["kept"] == 501
+    assert [row[:2] for row in refused(tables)] == [(2, "malformed_row")]
+
+
+def test_each_line_is_looked_at_a_few_times_only_whatever_its_quotes(tmp_path, monkeypatch):
+    """Each of these lines leaves a record open that goes on to the end of the file."""
+    looked_at, after = [], delimited._after
+    monkeypatch.setattr(
+        delimited, "_after", lambda text, delimiter: looked_at.append(text) or after(text, delimiter)
+    )
+    tables = read(write(tmp_path, b"text,label\n" + b"a,x\n" * 1001 + b'a",b,"c\n' * 1000))
+    assert tables.summary["kept"] == 1001 and tables.quarantine.num_rows == 1000
+    assert len(looked_at) < 3000
+
+
+@given(st.text('a",\n\r', max_size=60))
+def test_quotes_are_read_as_by_trying_each_line_in_turn(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    path.write_bytes(b"text,label\n" + content.encode())
+    dialect = delimited._Dialect("a.csv", "utf-8", ",", "double")
+    feed = delimited._Feed(lines.iterate(path, "utf-8"), lines.iterate(path, "utf-8"), dialect)
+    found = [(row.row, getattr(row, "values", None)) for row in delimited._quoted(feed, dialect)]
+    left = [line.text for line in lines.iterate(path, "utf-8")]
+    expected = []
+    while left:
+        row = sum(1 for _ in lines.iterate(path, "utf-8")) - len(left) + 1
+        reader = csv.reader(left, strict=True)
+        try:
+            values = next(reader)
+        except csv.Error:
+            values, taken = None, 1
+        else:
+            taken = reader.line_num
+        left = left[taken:]
+        if values != []:
+            expected.append((row, values))
+    assert found == expected
+
+
 @given(
     st.lists(
         st.tuples(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), st.text("ab"))
     )
 )
 def test_what_pythons_csv_module_writes_is_read_back(tmp_path_factory, written):
-    import csv
-
     path = tmp_path_factory.mktemp("csv") / "a.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("text", "label"), ("first", "a"), *written])

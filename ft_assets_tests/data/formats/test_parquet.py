@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ft_assets.data.formats import cells
+from ft_assets.data.formats import cells, parquet
 from ft_assets.errors import UserError
 from ft_assets_tests.data.helpers import read, read_as, rows, turns
 
@@ -72,6 +72,14 @@ def test_a_small_file_that_decodes_to_very_much_is_stopped(tmp_path):
 def test_a_billion_rows_of_nothing_are_stopped(tmp_path):
     path = write(tmp_path, pa.table({"text": pa.nulls(2_000_000, pa.string()), "label": ["x"] * 2_000_000}))
     assert path.stat().st_size < 1_000_000
+    with pytest.raises(UserError, match="decodes to more than"):
+        read(path, max_decoded_mib=1)
+
+
+def test_more_rows_than_a_file_may_decode_to_are_refused_before_one_is_read(tmp_path, monkeypatch):
+    repeated = pa.array(["a"] * 20_000).dictionary_encode()
+    path = write(tmp_path, pa.table({"text": repeated, "label": repeated}))
+    monkeypatch.setattr(parquet, "rows_of", None)
     with pytest.raises(UserError, match="decodes to more than"):
         read(path, max_decoded_mib=1)
 

@@ -1,3 +1,4 @@
+import bz2
 import gzip
 import io
 import zipfile
@@ -35,7 +36,16 @@ def parquet() -> bytes:
         ("a.csv", "text,label\na,b\n".encode("utf-16-le"), "encoding: utf-16-le"),
         ("a.csv", bytes(range(256)) * 4 + bytes(200), "binary data"),
         ("a.csv", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        ("a.csv", bz2.compress(b"text,label\na,b\n"), "bzip2"),
+        ("a.txt", bz2.compress(b""), "bzip2"),
+        ("a.csv", b"ARROW1\0\0", "Arrow"),
+        ("a.csv", b"\x50\x2a\x4d\x18\x00\x00\x00\x00", "zstd"),
+        ("a.txt", b"<html>log in</html>", "HTML"),
         ("a.jsonl", b'[{"text": "a"}]', "JSON array"),
+        ("a.jsonl", b'[\n{"text": "a"},\n{"text": "b"}\n]', "JSON array"),
+        ("a.jsonl", b'[{"text": "a"},\n{"text": "b"}]', "JSON array"),
+        ("a.jsonl", b'["a"]\n["b"]\n', "JSON array"),
+        ("a.jsonl", b"[" + b'{"text": "a"},' * 20_000 + b"1]\n", "JSON array"),
         ("a.jsonl", b'{\n  "text": "a"\n}\n', "several lines"),
         ("a.jsonl", b"text,label\na,b\n", "delimited"),
         ("a.parquet", b"text,label\na,b\n", "delimited text"),
@@ -63,3 +73,26 @@ def test_an_ending_that_says_nothing_asks_for_the_format(tmp_path):
     with pytest.raises(UserError, match="csv, tsv, jsonl, parquet"):
         read(tmp_path / "a.dat")
     assert rows(read(tmp_path / "a.dat", format="csv"), "text") == [("a",)]
+
+
+@pytest.mark.parametrize(
+    "start", ["PAR1 is the first part", "BZhang said so", "BZh9 is a plate", "ARROW1 is a game"]
+)
+def test_a_text_may_begin_with_the_letters_that_a_binary_file_begins_with(tmp_path, start):
+    (tmp_path / "a.txt").write_text(start)
+    assert rows(read(tmp_path / "a.txt"), "text") == [(start,)]
+
+
+def test_a_whole_file_may_be_markup(tmp_path):
+    (tmp_path / "a.txt").write_text("<html>a</html>")
+    assert rows(read(tmp_path / "a.txt", whole_file=True), "text") == [("<html>a</html>",)]
+
+
+@pytest.mark.parametrize("first", ["[]", '["a", "b"]', "[" * 100_000 + "]" * 100_000, "\ufeff\n\r\n[1]"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+def test_an_array_in_the_first_of_several_lines_is_a_rows_matter(tmp_path, first, end):
+    lines = [first, '{"text": "a", "label": "x"}', '{"text": "b", "label": "y"}', ""]
+    (tmp_path / "a.jsonl").write_bytes(end.join(lines).encode())
+    tables = read(tmp_path / "a.jsonl")
+    assert rows(tables, "text") == [("a",), ("b",)]
+    assert tables.quarantine["rule"].to_pylist() == ["malformed_row"]

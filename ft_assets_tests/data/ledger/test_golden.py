@@ -82,6 +82,27 @@ def test_a_row_with_another_content_is_changed(ledger: Ledger, cell: dict[str, s
     assert found(ledger, rows(b=cell)) == Tampered([], ["b"], [])
 
 
+def test_contents_may_change_places_but_none_may_be_lost(ledger: Ledger) -> None:
+    """The order of rows tells the ids of several answers to one prompt."""
+    swapped = rows(a={"text": "text b"}, b={"text": "text a"})
+    assert found(ledger, swapped).ids == []
+    assert found(ledger, rows(a={"text": "text b"}, b={"text": "new"})) == Tampered([], ["a"], [])
+    assert found(ledger, rows(a={"text": "text b"}, b={"text": "text b"})) == Tampered([], ["a"], [])
+    # In train there is another row with the id of one that is in test.
+    other = rows(a={"text": "new"}).slice(0, 1)
+    renamed = rows(a={"example_id": "d"})
+    assert found(ledger, renamed, train=other).ids == []
+    assert found(ledger, rows().slice(1), train=other) == Tampered([], [], ["a"])
+
+
+def test_contents_count_as_often_as_they_were_locked(project_data: Path) -> None:
+    twice = lock(Ledger.create(ledger_dir("task")), rows(a={"text": "same"}, b={"text": "same"}), "v1", AT)
+    once = rows(a={"text": "new"}, b={"text": "same"})
+    assert found(twice, once) == Tampered([], ["a"], [])
+    again = rows(c={"example_id": "d", "text": "same"}).slice(2)
+    assert found(twice, pa.concat_tables([once, again, rows().slice(2)])).ids == []
+
+
 def test_what_stands_in_one_column_cannot_move_to_the_next(ledger: Ledger) -> None:
     assert found(ledger, rows(b={"text": "text bx", "label": ""})).changed == ["b"]
 
