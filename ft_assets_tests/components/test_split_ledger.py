@@ -22,6 +22,7 @@ from ft_assets.data.ledger.archive import export, put_aside, reset, restore
 from ft_assets.data.ledger.chain import Ledger
 from ft_assets.data.ledger.entries import find, read
 from ft_assets.errors import UserError
+from ft_assets.lineage.explain import explain
 from ft_assets.paths import data_dir, ledger_dir, store_root
 from ft_assets_tests.conftest import open_instance, use_data
 from ft_assets_tests.data.ledger.test_chain import flip
@@ -407,6 +408,16 @@ def test_a_duplicate_that_sorts_before_a_locked_row_does_not_take_its_place(
     materialize(instance, made, *DATA)
     assert rows_by_split(instance) == before
     assert rows[0]["body"] in texts_in(instance, "test_split")
+    versions = current(instance)
+    test = ArtifactStore(store_root()).open("tickets", "test_split", versions["test_split"])
+    (merged,) = test.table("merged").to_pylist()
+    assert merged["rule"] == "recorded_before" and test.summary["merged"] == 1
+    told = {
+        name: explain(Path(store_root()), "tickets", merged[name], {"tickets": versions}).now
+        for name in ("example_id", "merged_into")
+    }
+    assert told["merged_into"].startswith("in the test split")
+    assert told["example_id"].startswith(f"merged into {merged['merged_into']}, which is in the test split")
 
 
 def test_a_near_duplicate_that_is_kept_instead_of_a_recorded_row_is_in_its_split(
