@@ -14,7 +14,7 @@ from ft_assets.data.contracts import CheckOutcome
 from ft_assets.pages.html import STYLE
 from ft_assets.paths import PACKAGE
 from ft_assets.report_server import card_url
-from ft_assets.versions import file_sha256, files_version
+from ft_assets.versions import file_sha256, files_version, hash_json
 
 if TYPE_CHECKING:
     from ft_assets.data.drift import Measure
@@ -53,7 +53,7 @@ def stages(task: Task) -> list[Stage]:
             ),
             config={
                 "about": _about(task),
-                "settings": _settings(task),
+                "settings": hash_json(_settings(task)),
                 "templates": [files_version(TEMPLATES), file_sha256(STYLE)],
             },
             inputs=(
@@ -82,11 +82,16 @@ def _about(task: Task) -> dict[str, Any]:
 
 
 def _settings(task: Task) -> dict[str, Any]:
-    """The task's settings of the data layer. An address may hold a password, so those of sources are masked."""
+    """The task's settings of the data layer."""
+    names = {"sources", "columns", "cleaning", "labels", "splits", "contracts"}
+    return task.config.model_dump(mode="json", include=names)
+
+
+def _shown_settings(task: Task) -> dict[str, Any]:
+    """The same as they may be shown: an address may hold a password, so those of sources are masked."""
     from ft_assets.data.masking import mask
 
-    names = {"sources", "columns", "cleaning", "labels", "splits", "contracts"}
-    settings = task.config.model_dump(mode="json", include=names)
+    settings = _settings(task)
     for source in settings["sources"]:
         source |= {name: mask(value, 200) for name, value in source.items() if isinstance(value, str)}
     return settings
@@ -118,7 +123,6 @@ def _last_version(context: dg.AssetExecutionContext, stage: Stage, inputs: Mappi
 def _build(step: Step) -> Built:
     from ft_assets.data.card.facts import build_card, cluster_facts
     from ft_assets.data.card.page import render_card
-    from ft_assets.versions import hash_json
 
     store = step.context.resources.artifact_store.open()
     made = {
@@ -131,7 +135,7 @@ def _build(step: Step) -> Built:
         {asset: artifact.manifest for asset, artifact in made.items()},
         clusters=cluster_facts(made[LABELED].table(columns=["cluster"])["cluster"]),
         drift=drift,
-        settings=step.stage.config["settings"],
+        settings=_shown_settings(step.stage.task),
     )
     page = render_card(card)
     step.staging.write_json("data_card", card)

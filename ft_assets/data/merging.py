@@ -32,22 +32,32 @@ EXACT_DUPLICATE = "exact_duplicate"
 
 def key_words(table: pa.Table, column: str = "text_key") -> np.ndarray:
     """A column of hex digits (32 for each row) as numbers: two unsigned ones of 64 bits a row."""
-    parts = [np.empty((0, 2), ">u8")]
+    parts = [np.empty((0, 2), np.uint64)]
     for part in slices(table.select([column])):
         digits = "".join(part[column].to_pylist())
-        parts.append(np.frombuffer(bytes.fromhex(digits), ">u8").reshape(-1, 2))
-    return np.concatenate(parts).astype(np.uint64)
+        parts.append(np.frombuffer(bytes.fromhex(digits), ">u8").reshape(-1, 2).astype(np.uint64))
+    return np.concatenate(parts)
 
 
 def repeated(table: pa.Table) -> pl.DataFrame:
     """The rows whose text_key stands more than once: place (number of the row), example_id, text_key, label, group,
     time, split."""
-    words = key_words(table)
-    places = pl.DataFrame({"high": words[:, 0], "low": words[:, 1]}).is_duplicated().arg_true().to_numpy()
+    places = _repeated_places(key_words(table))
     rows = to_polars(
         take(table.select(["example_id", "text_key", "label", "group", "time", "split"]), places)
     )
     return rows.insert_column(0, pl.Series("place", places.astype(np.int64)))
+
+
+def _repeated_places(words: np.ndarray) -> np.ndarray:
+    """Places of the keys that stand more than once, ascending. By sorting: a table of hashes of millions of keys takes
+    several times their room."""
+    order = np.argsort(words[:, 0])
+    high = words[order, 0]
+    same = np.append(False, high[1:] == high[:-1])[: len(high)]
+    places = np.sort(order[same | np.append(same[1:], False)[: len(high)]])
+    few = words[places]
+    return places[pl.DataFrame({"high": few[:, 0], "low": few[:, 1]}).is_duplicated().to_numpy()]
 
 
 def merge(rows: pl.DataFrame) -> pl.DataFrame:

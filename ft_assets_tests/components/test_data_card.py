@@ -124,7 +124,7 @@ def test_a_last_version_that_is_gone_is_said_to_be(
 def test_an_address_with_a_password_is_not_shown(
     instance: dg.DagsterInstance, file: Path, tiny_bert_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ft_assets.components.data_card import _settings
+    from ft_assets.components.data_card import _shown_settings
 
     secret = task(tiny_bert_dir, sources=[{"path": "https://ann:hunter2@example.org/a.csv"}])
-    assert "hunter2" not in json.dumps(_settings(secret))
+    assert "hunter2" not in json.dumps(_shown_settings(secret))
