@@ -70,6 +70,26 @@ def test_every_row_that_was_read_is_accounted_for(card):
     assert sum(each["rows"] for each in card["rules"]) == lost
 
 
+def test_rows_that_the_splits_put_back_were_not_lost(planted, card):
+    """Cleaning has merged two rows of which splits have one for another, and one beside another that is refused."""
+    manifests, labelled = planted
+    test = manifests["test_split"]
+    summary = test["summary"]
+    put_back = {
+        "rows_in": summary["rows_in"] + 2,
+        "merged": 1,
+        "quarantined": summary["quarantined"] + 1,
+        "by_rule": summary["by_rule"] | {"recorded_before": 1, "group_across_splits": 1},
+    }
+    changed = manifests | {"test_split": test | {"summary": summary | put_back}}
+    made = build_card(
+        ABOUT, changed, clusters=cluster_facts(labelled.examples["cluster"]), drift=NO_DRIFT, settings={}
+    )
+    merged = sum(stage["merged"] for stage in card["flow"])
+    assert made["flow"][-1]["put_back"] == 2 and card["flow"][-1]["put_back"] == 0
+    assert f"{merged - 1:,} rows merged as duplicates" in made["conclusion"]
+
+
 def test_every_rule_that_took_rows_stands_with_what_to_do_the_most_first(card):
     assert {"too_short", "conflicting_labels", "exact_duplicate"} & {each["rule"] for each in card["rules"]}
     assert all(each["says"] and each["do"] for each in card["rules"])
