@@ -133,15 +133,10 @@ def _with_rows_of_before(table: pa.Table, merged: pa.Table, before: pl.DataFrame
     if not before.height:
         return table
     rows = take(table, before["into"].to_numpy())
-    own = _taken(merged, before["line"])
+    own = take(merged, before["line"].to_numpy())
     for name in ("example_id", "context", "text", "group", "split"):
         rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), own[name])
     return pa.concat_tables([table, rows])
-
-
-def _taken(table: pa.Table, places: pl.Series) -> pa.Table:
-    """The rows at these places, each at most once, in their order."""
-    return take(table, places.to_numpy().astype(np.int64))
 
 
 def _nulls(kind: pl.DataType, count: int) -> pl.Series:
@@ -153,7 +148,7 @@ def _merged_again(table: pa.Table, before: pl.DataFrame, places: pl.Series) -> p
     narrow = table.select(["example_id", "text_key", "group", "split"])
     instead = pl.Series(narrow["example_id"].slice(table.num_rows - before.height), dtype=pl.String)
     into = before.select("into", instead.alias("merged_into"))
-    rows = to_polars(_taken(narrow, places)).with_columns(places.alias("place"))
+    rows = to_polars(take(narrow, places.to_numpy())).with_columns(places.alias("place"))
     return rows.join(into, left_on="place", right_on="into", maintain_order="left")
 
 
