@@ -123,11 +123,9 @@ def _flow(stage: str, summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _split_flow(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The three splits as one stage: each counts as its rows in what came into it. `put_back` are those of them that an
-    earlier stage had merged into a row that was recorded later."""
+    """The three splits as one stage: each counts as its rows in what came into it."""
     parts = [_flow(name, summaries[name]) for name in SPLITS]
-    flow = {"stage": "splits"} | {key: sum(part[key] for part in parts) for key in ("rows_in", *_FATES)}
-    return flow | {"put_back": flow["rows_in"] - summaries["labeled_examples"]["kept"]}
+    return {"stage": "splits"} | {key: sum(part[key] for part in parts) for key in ("rows_in", *_FATES)}
 
 
 def _duplicates(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -208,7 +206,9 @@ def _answer(card: Mapping[str, Any]) -> str:
 
 def _conclusion(card: Mapping[str, Any]) -> str:
     totals = {fate: sum(stage[fate] for stage in card["flow"]) for fate in _FATES}
-    totals["merged"] -= card["flow"][-1]["put_back"]
+    # The splits put back what was merged into a row that was recorded later.
+    labelled, splits = card["flow"][-2:]
+    totals["merged"] -= splits["rows_in"] - labelled["kept"]
     parts = [
         _several(totals[fate], "row") + f" {told}"
         for fate, told in (
